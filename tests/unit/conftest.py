@@ -1,0 +1,37 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes ansible_collections.tandem.lemp importable from any checkout, whatever its directory is called.
+
+ansible-test does so by itself; plain pytest runs from wherever the repository was cloned to.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import sys
+import types
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def namespace(name: str, path: list[str]) -> None:
+    """Register a package without a directory of its own."""
+    module = types.ModuleType(name)
+    module.__path__ = path
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
+    module.__spec__.submodule_search_locations = path
+    sys.modules[name] = module
+    parent, _dot, child = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, module)
+
+
+if ROOT.parts[-3:] != ("ansible_collections", "tandem", "lemp"):
+    try:
+        import ansible_collections
+    except ImportError:
+        namespace("ansible_collections", [])
+    namespace("ansible_collections.tandem", [])
+    namespace("ansible_collections.tandem.lemp", [str(ROOT)])
