@@ -1,0 +1,49 @@
+"""What this machine's container runtime needs, found out rather than assumed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+from pathlib import Path
+
+from shell import STATE, LabError
+
+CAP_SYS_RESOURCE = 24
+
+
+def _may_raise_limits() -> bool:
+    """May this machine's root raise its limits? (Inside some virtual machines it may not.)"""
+    if os.geteuid() != 0:
+        return True
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> CAP_SYS_RESOURCE & 1)
+    return True
+
+
+def _limit(kind: int, wanted: int) -> int:
+    hard = resource.getrlimit(kind)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def prepare() -> None:
+    """Point podman to a configuration of our own where its defaults do not fit this machine."""
+    engine: list[str] = []
+    containers: list[str] = []
+    if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        if shutil.which("runc") is None and not Path("/usr/sbin/runc").exists():
+            raise LabError("this machine has cgroup v1, where crun refuses to work, and runc is missing: run make setup")
+        engine = ['runtime = "runc"']
+    if not _may_raise_limits():
+        files = _limit(resource.RLIMIT_NOFILE, 16384)
+        processes = _limit(resource.RLIMIT_NPROC, 32768)
+        containers = [f'default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]']
+    if not engine and not containers:
+        return
+    STATE.mkdir(exist_ok=True)
+    text = "\n".join(["[engine]", *engine, "[containers]", *containers, ""])
+    file = STATE / "containers.conf"
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        file.write_text(text, encoding="utf-8")
+    os.environ["CONTAINERS_CONF"] = str(file)
