@@ -8,7 +8,9 @@ ansible-test does so by itself; plain pytest runs from wherever the repository w
 
 from __future__ import annotations
 
+import importlib
 import importlib.machinery
+import importlib.util
 import sys
 import types
 from pathlib import Path
@@ -29,9 +31,8 @@ def namespace(name: str, path: list[str]) -> None:
 
 
 if ROOT.parts[-3:] != ("ansible_collections", "tandem", "lemp"):
-    try:
-        import ansible_collections
-    except ImportError:
+    if importlib.util.find_spec("ansible_collections") is None:
         namespace("ansible_collections", [])
+    importlib.import_module("ansible_collections")
     namespace("ansible_collections.tandem", [])
     namespace("ansible_collections.tandem.lemp", [str(ROOT)])

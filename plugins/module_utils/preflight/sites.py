@@ -1,0 +1,211 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sites: unique names, ports and users; paths that may safely be served and synchronised."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from .fault import Fault, Nodes, listing
+from .values import did_you_mean, number
+
+SITE_KEYS = ("name", "server_names", "application", "user", "root", "php_port", "sync", "database", "php_values")
+REQUIRED_KEYS = ("name", "server_names", "user", "root", "php_port")
+DATABASE_KEYS = ("name", "user", "password")
+PHP_PORTS = range(1024, 65536)
+TAKEN_PORTS = {
+    3306: "the database",
+    6446: "HAProxy",
+    6447: "HAProxy",
+    9200: "the health service",
+    9201: "the heartbeat",
+}
+SYSTEM_ACCOUNTS = ("root", "www-data", "mysql", "nobody", "daemon", "bin", "sys", "haproxy", "keepalived_script")
+SYSTEM_DIRECTORIES = (
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/tmp",
+    "/usr",
+    "/usr/share",
+    "/usr/local",
+    "/var",
+    "/var/lib",
+    "/var/lib/mysql",
+    "/var/log",
+    "/var/spool",
+    "/var/www",
+)
+NEVER_INSIDE = ("/dev", "/etc", "/proc", "/sys", "/run", "/boot", "/var/lib/mysql")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_HOST = re.compile(r"_|(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_DATABASE = re.compile(r"[A-Za-z0-9_]{1,64}")
+_DATABASE_USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+_SYSTEM_SCHEMAS = ("mysql", "sys", "information_schema", "performance_schema")
+
+
+def check(nodes: Nodes) -> Iterator[Fault]:
+    """Find the faults of the sites. Both nodes serve the same ones, so the first readable list is judged."""
+    for variables in nodes.values():
+        sites = variables.get("tandem_sites")
+        if sites in (None, "", []):
+            continue
+        if not isinstance(sites, list):
+            yield _fault("tandem_sites is not a list.", "Write one entry with a leading dash per site.")
+            return
+        for place, site in enumerate(sites, 1):
+            if not isinstance(site, dict):
+                yield _fault(f"site number {place} is not a mapping.", "See docs/sites.md for an example.")
+                continue
+            yield from _one(site, f"site {site.get('name') or f'number {place}'}")
+        yield from _between([site for site in sites if isinstance(site, dict)])
+        return
+
+
+def _fault(what: str, remedy: str) -> Fault:
+    return Fault("tandem_sites", what, remedy)
+
+
+def _one(site: dict[str, Any], title: str) -> Iterator[Fault]:
+    for key in REQUIRED_KEYS:
+        if site.get(key) in (None, "", []):
+            yield _fault(f"{title} has no {key}.", "See docs/sites.md for an example.")
+    for key in site:
+        if key not in SITE_KEYS:
+            yield _fault(f"{title} has the unknown key {key}.", did_you_mean(str(key), SITE_KEYS))
+    if site.get("name") and not _matches(_NAME, site["name"]):
+        yield _fault(f"{title}: the name has to be lower-case letters, digits and dashes.", "It names files and pools.")
+    yield from _names(site.get("server_names"), title)
+    yield from _account(site.get("user"), title)
+    yield from _port(site.get("php_port"), title)
+    if site.get("root"):
+        yield from _path(site["root"], f"{title}: root")
+    sync = site.get("sync") or []
+    if not isinstance(sync, list):
+        yield _fault(f"{title}: sync is not a list.", "Write a list of directories.")
+    else:
+        for path in sync:
+            yield from _path(path, f"{title}: sync")
+    yield from _database(site.get("database"), title)
+
+
+def _matches(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _names(names: Any, title: str) -> Iterator[Fault]:
+    if names is not None and not isinstance(names, list):
+        yield _fault(f"{title}: server_names is not a list.", "Write a list of host names, or of _ for any name.")
+        return
+    for name in names or []:
+        if not _matches(_HOST, name):
+            yield _fault(f"{title}: {name!r} is not a host name.", "Write it without http:// and without a path.")
+
+
+def _account(user: Any, title: str) -> Iterator[Fault]:
+    if not user:
+        return
+    if not _matches(_ACCOUNT, user):
+        yield _fault(f"{title}: {user!r} is not a valid user name.", "Use lower-case letters, digits, _ and -.")
+    elif user in SYSTEM_ACCOUNTS:
+        yield _fault(f"{title}: user {user} belongs to the system.", "Each site runs as a user of its own.")
+
+
+def _port(value: Any, title: str) -> Iterator[Fault]:
+    if value in (None, ""):
+        return
+    port = number(value)
+    if port is None or port not in PHP_PORTS:
+        yield _fault(f"{title}: php_port {value!r} is not a port from 1024 to 65535.", "Ports 9000 to 9099 are usual.")
+    elif port in TAKEN_PORTS:
+        yield _fault(f"{title}: php_port {port} is used by {TAKEN_PORTS[port]}.", "Ports 9000 to 9099 are usual.")
+
+
+def _path(path: Any, title: str) -> Iterator[Fault]:
+    if not isinstance(path, str) or not path.startswith("/"):
+        yield _fault(f"{title} {path!r} is not an absolute path.", "Start it with /.")
+        return
+    clean = posixpath.normpath(path)
+    if ".." in path.split("/") or any(character in path for character in "\n\r\t\"'$;{}"):
+        yield _fault(f"{title} {path!r} holds .. or a character that is special to a program.", "Write a plain path.")
+    elif clean in SYSTEM_DIRECTORIES or clean.startswith(tuple(f"{never}/" for never in NEVER_INSIDE)):
+        yield _fault(f"{title} {path} belongs to the system.", "Name a directory that holds this site only.")
+
+
+def _database(database: Any, title: str) -> Iterator[Fault]:
+    if database is None:
+        return
+    if not isinstance(database, dict):
+        yield _fault(f"{title}: database is not a mapping.", "It has a name, a user and a password.")
+        return
+    for key in DATABASE_KEYS:
+        if database.get(key) in (None, ""):
+            yield _fault(f"{title}: its database has no {key}.", "It has a name, a user and a password.")
+    for key in database:
+        if key not in DATABASE_KEYS:
+            yield _fault(f"{title}: its database has the unknown key {key}.", did_you_mean(str(key), DATABASE_KEYS))
+    name, user = database.get("name"), database.get("user")
+    if name and (not _matches(_DATABASE, name) or name in _SYSTEM_SCHEMAS):
+        yield _fault(f"{title}: {name!r} cannot be its database.", "Use letters, digits and _, not a system schema.")
+    if user and (not _matches(_DATABASE_USER, user) or user == "root" or user.startswith(("tandem_", "mysql."))):
+        yield _fault(f"{title}: {user!r} cannot be its database user.", "root and tandem_... belong to the system.")
+
+
+def _between(sites: list[dict[str, Any]]) -> Iterator[Fault]:
+    """What two sites must not share."""
+    for key, shown in (("name", "name"), ("php_port", "php_port"), ("user", "user")):
+        yield from _shared([(site.get("name", "?"), site.get(key)) for site in sites], shown)
+    databases = [(site.get("name", "?"), site["database"]) for site in sites if isinstance(site.get("database"), dict)]
+    yield from _shared([(name, database.get("name")) for name, database in databases], "database")
+    yield from _shared([(name, database.get("user")) for name, database in databases], "database user")
+    lists = [
+        (site.get("name", "?"), site["server_names"]) for site in sites if isinstance(site.get("server_names"), list)
+    ]
+    yield from _shared([(name, host) for name, hosts in lists for host in hosts], "server name")
+    yield from _nested(sites)
+
+
+def _shared(pairs: list[tuple[Any, Any]], shown: str) -> Iterator[Fault]:
+    users: dict[str, list[Any]] = {}
+    for site, value in pairs:
+        if value not in (None, ""):
+            users.setdefault(str(value), []).append(site)
+    for value, where in users.items():
+        if len(where) > 1:
+            yield _fault(f"the {shown} {value} is used by {listing(where)}.", "Give each site its own.")
+
+
+def _nested(sites: list[dict[str, Any]]) -> Iterator[Fault]:
+    """Two jobs must never carry the same files."""
+    paths = [
+        posixpath.normpath(path)
+        for site in sites
+        if isinstance(site.get("sync"), list)
+        for path in site["sync"]
+        if isinstance(path, str) and path.startswith("/")
+    ]
+    for place, path in enumerate(paths):
+        for other in paths[place + 1 :]:
+            if path == other or path.startswith(other + "/") or other.startswith(path + "/"):
+                yield _fault(
+                    f"sync would carry {path} and {other}, one of which holds the other.", "Keep the outer one."
+                )

@@ -1,0 +1,283 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An inventory without fault, and what is said when one thing in it is wrong."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from ansible_collections.tandem.lemp.plugins.module_utils.preflight.judge import inventory_faults
+from ansible_collections.tandem.lemp.plugins.module_utils.preflight.variables import KNOWN
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SITE = {
+    "name": "blog",
+    "server_names": ["blog.example.com"],
+    "application": "wordpress",
+    "user": "site-blog",
+    "root": "/usr/share/wordpress",
+    "php_port": 9000,
+    "sync": ["/var/lib/wordpress/wp-content/uploads"],
+    "database": {"name": "blog", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"},
+}
+COMMON: dict[str, Any] = {
+    "tandem_traffic": "vip",
+    "tandem_database": "replica",
+    "tandem_files": "unison",
+    "tandem_web": "nginx",
+    "tandem_sql_proxy": "haproxy",
+    "tandem_failback": "never",
+    "tandem_database_engine": "mariadb",
+    "tandem_outside_interface": "eth0",
+    "tandem_outside_network": "192.0.2.0/24",
+    "tandem_outside_vip": "192.0.2.100",
+    "tandem_outside_reference": "192.0.2.1",
+    "tandem_outside_router_id": 50,
+    "tandem_inside_interface": "eth1",
+    "tandem_inside_network": "198.51.100.0/24",
+    "tandem_inside_vip": "198.51.100.100",
+    "tandem_inside_router_id": 51,
+    "tandem_management_networks": ["203.0.113.0/24"],
+    "tandem_sites": [SITE],
+    "tandem_controller_dir": "/home/admin/pair",
+    "tandem_secret_replication": "aB3dE5gH7jK9mN1p",
+    "tandem_secret_operator": "qR2tU4wX6zA8cD0f",
+    "tandem_secret_monitor": "hJ5lN7pR9tV1xZ3b",
+    "tandem_secret_heartbeat": "kM8oQ0sU2wY4aC6e",
+}
+
+
+def good() -> dict[str, dict[str, Any]]:
+    """Return an inventory that nothing is wrong with."""
+    return {
+        "node-a": {
+            **copy.deepcopy(COMMON),
+            "tandem_priority": 201,
+            "tandem_outside_address": "192.0.2.11",
+            "tandem_inside_address": "198.51.100.11",
+        },
+        "node-b": {
+            **copy.deepcopy(COMMON),
+            "tandem_priority": 200,
+            "tandem_outside_address": "192.0.2.12",
+            "tandem_inside_address": "198.51.100.12",
+        },
+    }
+
+
+def faults(nodes: dict[str, dict[str, Any]], **more: Any) -> list[str]:
+    return [str(fault) for fault in inventory_faults(nodes, **more)]
+
+
+def test_a_good_inventory_has_no_fault() -> None:
+    assert faults(good()) == []
+
+
+BOTH = [
+    ("tandem_traffic", "dns", "tandem_traffic is 'dns', which is not available in this version. Choose vip."),
+    ("tandem_traffic", "vips", "tandem_traffic is 'vips', which is not one of its values. Did you mean vip?"),
+    ("tandem_sql_proxy", "atlas", "not available in this version. Choose haproxy."),
+    ("tandem_files", "unision", "Did you mean unison?"),
+    ("tandem_failback", "when_equal", "not available in this version. Choose never."),
+    ("tandem_database_engine", "postgresql", "Choose mariadb or mysql."),
+    ("tandem_outside_vip", "192.0.2.300", "tandem_outside_vip is '192.0.2.300', which is not an IPv4 address."),
+    ("tandem_outside_vip", "2001:db8::1", "not an IPv4 address"),
+    ("tandem_outside_vip", "10.0.0.1", "tandem_outside_vip 10.0.0.1 is not in 192.0.2.0/24."),
+    ("tandem_outside_vip", "192.0.2.0", "is the network address of 192.0.2.0/24"),
+    ("tandem_inside_vip", "198.51.100.255", "is the broadcast address of 198.51.100.0/24"),
+    (
+        "tandem_inside_vip",
+        "198.51.100.11",
+        "198.51.100.11 is used twice: tandem_inside_address of node-a and tandem_inside_vip.",
+    ),
+    ("tandem_outside_reference", "192.0.2.100", "used twice: tandem_outside_vip and tandem_outside_reference."),
+    ("tandem_outside_network", "192.0.2.7/24", "Did you mean 192.0.2.0/24?"),
+    ("tandem_outside_network", "192.0.2.0", "Write it as address/prefix"),
+    ("tandem_outside_network", "198.51.0.0/16", "and the inside network 198.51.100.0/24 overlap."),
+    ("tandem_outside_interface", "eth1", "eth1 is both the outside and the inside interface."),
+    ("tandem_outside_router_id", 0, "It has to be 1 to 255."),
+    ("tandem_outside_router_id", 256, "It has to be 1 to 255."),
+    ("tandem_outside_router_id", 51, "tandem_outside_router_id and tandem_inside_router_id are both 51."),
+    ("tandem_priority", 200, "tandem_priority is 200 on both."),
+    ("tandem_priority", 255, "It has to be 1 to 254."),
+    ("tandem_priority", "high", "not a whole number"),
+    ("tandem_management_networks", ["203.0.113.9"], "'203.0.113.9', which is not an IPv4 network."),
+    ("tandem_management_networks", [], "tandem_management_networks is not set."),
+    ("tandem_controller_dir", "pki", "which is not an absolute path"),
+    ("tandem_unsupported_ok", "yes", "Write true or false, without quotes."),
+    ("tandem_hosts_extra", [{"name": "mail"}], "lacks a name or a valid address"),
+    ("tandem_secret_operator", "CHANGE-ME-operator", "tandem_secret_operator is still the example."),
+    ("tandem_secret_operator", "short", "has 5 characters, which is fewer than 12."),
+    ("tandem_secret_operator", "aaaaaaaaaaaaaaaa", "fewer than five different characters"),
+    ("tandem_secret_operator", 1234567890123456, "is not a text: put it in quotes"),
+    ("tandem_secret_operator", "aB3dE5gH7jK9mN1p", "tandem_secret_replication and tandem_secret_operator are the same"),
+    ("tandem_secret_operator", "", "tandem_secret_operator is not set."),
+    ("tandem_outside_vpi", "192.0.2.9", "not a variable of this collection. Did you mean tandem_outside_vip?"),
+    ("tandem_sites", {"blog": SITE}, "tandem_sites is not a list."),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), BOTH, ids=lambda value: str(value)[:40])
+def test_what_is_wrong_on_both_nodes_is_said_once(name: str, value: Any, expected: str) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables[name] = value
+    found = faults(nodes)
+    assert sum(expected in fault for fault in found) == 1, found
+
+
+@pytest.mark.parametrize("name", sorted(name for name, variable in KNOWN.items() if variable.required))
+def test_a_variable_that_is_not_set_is_named_once_with_the_place_to_set_it(name: str) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        del variables[name]
+    found = [fault for fault in faults(nodes) if f"{name} is not set." in fault]
+    assert len(found) == 1
+    assert found[0].startswith("both nodes: ")
+    assert ("host_vars of each node" if KNOWN[name].per_host else "group_vars of the pair") in found[0]
+
+
+SITES = [
+    ({"name": "Blog!"}, "the name has to be lower-case letters"),
+    ({"server_names": []}, "site blog has no server_names."),
+    ({"server_names": ["http://blog.example.com/"]}, "is not a host name"),
+    ({"user": "www-data"}, "user www-data belongs to the system"),
+    ({"user": "0day"}, "not a valid user name"),
+    ({"php_port": 80}, "not a port from 1024 to 65535"),
+    ({"php_port": 3306}, "php_port 3306 is used by the database"),
+    ({"php_port": 9200}, "used by the health service"),
+    ({"root": "srv/blog"}, "root 'srv/blog' is not an absolute path"),
+    ({"root": "/"}, "root / belongs to the system"),
+    ({"root": "/srv/blog/../../etc"}, "holds .. or a character"),
+    ({"sync": ["/var/lib"]}, "sync /var/lib belongs to the system"),
+    ({"sync": ["/etc/nginx"]}, "sync /etc/nginx belongs to the system"),
+    ({"sync": ["/var//lib/"]}, "belongs to the system"),
+    ({"sync": ["/srv/a", "/srv/a/b"]}, "one of which holds the other"),
+    ({"sync": "/srv/a"}, "sync is not a list"),
+    ({"databse": {}}, "unknown key databse. Did you mean database?"),
+    (
+        {"database": {"name": "blog", "user": "root", "password": "vz6Yd0qTjw2mXk4L"}},
+        "'root' cannot be its database user",
+    ),
+    ({"database": {"name": "mysql", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"}}, "'mysql' cannot be its database"),
+    ({"database": {"name": "blog", "user": "blog"}}, "its database has no password"),
+    (
+        {"database": {"name": "blog", "user": "blog", "password": "CHANGE-ME-blog"}},
+        "the database password of site blog is still the example",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), SITES, ids=lambda value: str(value)[:40])
+def test_a_site_that_cannot_be_served(change: dict[str, Any], expected: str) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_sites"][0].update(change)
+    found = faults(nodes)
+    assert sum(expected in fault for fault in found) == 1, found
+
+
+def test_two_sites_share_nothing() -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_sites"].append(copy.deepcopy(SITE))
+    found = faults(nodes)
+    for shared in ("name blog", "php_port 9000", "user site-blog", "database blog", "server name blog.ex"):
+        assert any(f"the {shared}" in fault and "is used by blog and blog" in fault for fault in found), shared
+
+
+def test_values_that_have_to_be_equal_are_shown_when_they_differ() -> None:
+    nodes = good()
+    nodes["node-b"]["tandem_outside_vip"] = "192.0.2.101"
+    assert faults(nodes) == [
+        "both nodes: tandem_outside_vip differs between node-a and node-b: 192.0.2.100 and 192.0.2.101. "
+        "Set it once, in group_vars."
+    ]
+
+
+def test_interfaces_may_have_different_names() -> None:
+    nodes = good()
+    nodes["node-b"]["tandem_outside_interface"] = "ens18"
+    assert faults(nodes) == []
+
+
+def test_no_secret_is_ever_shown() -> None:
+    nodes = good()
+    nodes["node-b"]["tandem_secret_monitor"] = "tR7uY5iO3pL1kJ9h"
+    nodes["node-a"]["tandem_secret_operator"] = nodes["node-b"]["tandem_secret_operator"] = "hJ5lN7pR9tV1xZ3b"
+    text = "\n".join(faults(nodes))
+    assert "tandem_secret_monitor differs" in text
+    assert "the same secret" in text
+    assert "tR7uY5iO3pL1kJ9h" not in text
+    assert "hJ5lN7pR9tV1xZ3b" not in text
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_pair_is_exactly_two(count: int) -> None:
+    every = good()
+    every["node-c"] = {
+        **every["node-b"],
+        "tandem_priority": 199,
+        "tandem_outside_address": "192.0.2.13",
+        "tandem_inside_address": "198.51.100.13",
+    }
+    nodes = dict(list(every.items())[:count])
+    assert any(f"it has {count} host" in fault and "exactly two" in fault for fault in faults(nodes))
+
+
+def test_a_variable_that_cannot_be_evaluated_hides_no_other_fault() -> None:
+    nodes = good()
+    for variables in nodes.values():
+        del variables["tandem_outside_vip"]
+        variables["tandem_priority"] = 7
+    reasons = {node: {"tandem_outside_vip": "'office_net' is undefined"} for node in nodes}
+    found = faults(nodes, unreadable=reasons)
+    assert any("tandem_outside_vip cannot be evaluated: 'office_net' is undefined." in fault for fault in found)
+    assert any("tandem_priority is 7 on both" in fault for fault in found)
+    assert not any("is not set" in fault for fault in found)
+
+
+def test_names_lead_to_two_different_machines() -> None:
+    book = {"a.example.com": ["203.0.113.11"], "b.example.com": ["203.0.113.11"]}
+
+    def resolve(name: str) -> list[str]:
+        return book.get(name, [])
+
+    found = faults(good(), hosts={"node-a": "a.example.com", "node-b": "b.example.com"}, resolve=resolve)
+    assert found == ["node-a and node-b: Ansible would reach both at 203.0.113.11. Correct ansible_host."]
+    found = faults(good(), hosts={"node-a": "a.example.com", "node-b": "c.example.com"}, resolve=resolve)
+    assert found == ["node-b: the name c.example.com does not resolve. Set ansible_host to its address."]
+    found = faults(good(), hosts={"node-a": "203.0.113.11", "node-b": "192.0.2.100"}, resolve=resolve)
+    assert found == ["node-b: ansible_host is tandem_outside_vip, which moves. Use an address that stays."]
+
+
+def test_a_node_that_cannot_be_asked_is_one_fault() -> None:
+    found = faults(good(), unreachable={"node-b": "Connection timed out"})
+    assert found == [
+        "node-b: it cannot be asked: Connection timed out. Correct ansible_host, ansible_user or the machine's ssh."
+    ]
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+SITE_JUNK = st.dictionaries(st.sampled_from([*SITE, "other"]), JUNK, max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(sorted(KNOWN)), JUNK, max_size=8),
+    st.lists(SITE_JUNK | JUNK, max_size=3),
+)
+def test_whatever_a_user_writes_is_judged_and_never_breaks_the_judge(junk: dict[str, Any], sites: list[Any]) -> None:
+    nodes = good()
+    nodes["node-a"].update({"tandem_sites": sites, **junk})
+    nodes["node-b"].update(junk)
+    for fault in inventory_faults(nodes):
+        assert fault.where and fault.what and fault.remedy
