@@ -70,6 +70,7 @@ def recipe(distro: str) -> Recipe:
         "set -eu",
         _write("/etc/apt/apt.conf.d/90lab", apt_conf),
         _write("/etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n"),
+        _write("/etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
         'rm -f "$1"/etc/ssh/ssh_host_*',
         _write("/etc/systemd/system/lab-hostkey.service", HOSTKEY_UNIT),
         'chroot "$1" systemctl enable lab-hostkey.service',
