@@ -74,21 +74,11 @@ holders:
 """
 
 import ipaddress
-import socket
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.duplicate_address import ProbeError, find_holders
-
-
-def held_here(address: str) -> bool:
-    """Ask the kernel whether an address is local. Binding to it would not tell: ip_nonlocal_bind allows that."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((address, 9))
-        except OSError:
-            return False
-        return bool(probe.getsockname()[0] == address)
+from ..module_utils.machine import interfaces
 
 
 def main() -> None:
@@ -111,7 +101,8 @@ def main() -> None:
     except ProbeError as error:
         module.fail_json(msg=f"Cannot ask for {address}: {error}.")
     holders = sorted(found[address])
-    module.exit_json(changed=False, in_use=bool(holders), held_here=held_here(address), holders=holders)
+    held_here = any(address in link["addresses"] for link in interfaces(module.run_command).values())
+    module.exit_json(changed=False, in_use=bool(holders), held_here=held_here, holders=holders)
 
 
 if __name__ == "__main__":

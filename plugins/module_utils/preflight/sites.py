@@ -13,7 +13,31 @@ from typing import Any
 from .fault import Fault, Nodes, listing
 from .values import did_you_mean, number
 
-SITE_KEYS = ("name", "server_names", "application", "user", "root", "php_port", "sync", "database", "php_values")
+APPLICATIONS = ("none", "wordpress")
+SITE_KEYS = (
+    "name",
+    "server_names",
+    "application",
+    "user",
+    "root",
+    "php_port",
+    "sync",
+    "database",
+    "php",
+    "url",
+    "title",
+    "admin_user",
+    "admin_email",
+    "balance",
+    "front_controller",
+    "client_max_body_size",
+    "static_expires",
+    "locations",
+    "params",
+    "tls_certificate",
+    "tls_certificate_key",
+    "extra_config",
+)
 REQUIRED_KEYS = ("name", "server_names", "user", "root", "php_port")
 DATABASE_KEYS = ("name", "user", "password")
 PHP_PORTS = range(1024, 65536)
@@ -106,6 +130,14 @@ def _one(site: dict[str, Any], title: str) -> Iterator[Fault]:
         for path in sync:
             yield from _path(path, f"{title}: sync")
     yield from _database(site.get("database"), title)
+    application = site.get("application", "none")
+    if application not in APPLICATIONS:
+        yield _fault(
+            f"{title}: application {application!r} is not known.",
+            f"Choose {' or '.join(APPLICATIONS)}; none is for a tree of your own.",
+        )
+    elif application != "none" and not site.get("database"):
+        yield _fault(f"{title}: {application} needs a database.", "It has a name, a user and a password.")
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:

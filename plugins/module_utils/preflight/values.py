@@ -53,7 +53,7 @@ def number(value: Any) -> int | None:
 
 def check(nodes: Nodes, unreadable: Unreadable) -> Iterator[Fault]:
     """Find the faults of single variables."""
-    yield from _unreadable(unreadable)
+    yield from _unreadable(nodes, unreadable)
     yield from _unknown(nodes, unreadable)
     for variable in VARIABLES:
         readable = [node for node in nodes if variable.name not in unreadable.get(node, {})]
@@ -70,15 +70,19 @@ def check(nodes: Nodes, unreadable: Unreadable) -> Iterator[Fault]:
             )
 
 
-def _unreadable(unreadable: Unreadable) -> Iterator[Fault]:
+def _unreadable(nodes: Nodes, unreadable: Unreadable) -> Iterator[Fault]:
     by_variable: dict[tuple[str, str], list[str]] = {}
     for node, reasons in unreadable.items():
         for name, reason in reasons.items():
             by_variable.setdefault((name, reason), []).append(node)
     for (name, reason), where in by_variable.items():
         yield Fault(
-            listing(where), f"{name} cannot be evaluated: {reason}.", "Correct the expression in the inventory."
+            _where(where, nodes), f"{name} cannot be evaluated: {reason}.", "Correct the expression in the inventory."
         )
+
+
+def _where(some: list[str], nodes: Nodes) -> str:
+    return "both nodes" if len(some) == len(nodes) == 2 else listing(some)
 
 
 def _unknown(nodes: Nodes, unreadable: Unreadable) -> Iterator[Fault]:
@@ -88,7 +92,7 @@ def _unknown(nodes: Nodes, unreadable: Unreadable) -> Iterator[Fault]:
             if name not in KNOWN and not name.startswith(FREE_PREFIXES):
                 found.setdefault(name, []).append(node)
     for name, where in found.items():
-        yield Fault(listing(where), f"{name} is not a variable of this collection.", did_you_mean(name, KNOWN))
+        yield Fault(_where(where, nodes), f"{name} is not a variable of this collection.", did_you_mean(name, KNOWN))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -103,7 +107,7 @@ def _absent(nodes: Nodes, variable: Variable, readable: list[str]) -> Iterator[F
     missing = [node for node in readable if nodes[node].get(variable.name) in (None, "", [])]
     if not missing:
         return
-    where = "both nodes" if len(missing) == 2 == len(nodes) else listing(missing)
+    where = _where(missing, nodes)
     file = "host_vars of each node" if variable.per_host else "group_vars of the pair"
     hint = f" It is one of {listing(variable.choices)}." if variable.choices else ""
     yield Fault(where, f"{variable.name} is not set.", f"{variable.text} Set it in the {file}.{hint}")
@@ -136,12 +140,12 @@ def _wrong(variable: Variable, value: Any) -> tuple[str, str] | None:
         return f"{name} is {value!r}, which is not the name of an interface.", "Look it up with: ip -brief address."
     if kind is Kind.YESNO and not isinstance(value, bool):
         return f"{name} is {value!r}.", "Write true or false, without quotes."
-    if kind is Kind.DIRECTORY and not (isinstance(value, str) and value.startswith("/")):
+    if kind in (Kind.DIRECTORY, Kind.FILE) and not (isinstance(value, str) and value.startswith("/")):
         return f"{name} is {value!r}, which is not an absolute path.", "Start it with / or with {{ inventory_dir }}."
     if kind is Kind.HOSTS:
         return _wrong_hosts(name, value)
-    if kind is Kind.MAPPING and not isinstance(value, dict):
-        return f"{name} is {value!r}, which is not a mapping.", "Write it as key: value lines."
+    if kind is Kind.LIST and not isinstance(value, list):
+        return f"{name} is {value!r}, which is not a list.", "Write one entry with a leading dash per line."
     return None
 
 

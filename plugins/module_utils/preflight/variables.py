@@ -24,7 +24,8 @@ class Kind(enum.Enum):
     YESNO = "true or false"
     SITES = "list of sites"
     HOSTS = "list of hosts"
-    MAPPING = "mapping"
+    LIST = "list"
+    FILE = "path of a file on the nodes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,30 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("tandem_secret_monitor", Kind.SECRET, "Password of the monitoring account.", required=True),
     Variable("tandem_secret_heartbeat", Kind.SECRET, "Key that signs the nodes' heartbeats.", required=True),
     Variable("tandem_group", Kind.TEXT, "Name of the inventory group that holds the two nodes.", default="tandem"),
-    Variable("tandem_tls", Kind.MAPPING, "Certificate for https; see roles/nginx.", may_differ=True),
     Variable("tandem_hosts_extra", Kind.HOSTS, "More lines for /etc/hosts, each a name and an address."),
+    Variable("tandem_time_servers", Kind.LIST, "Time servers; those of the distribution without a value."),
+    Variable("tandem_firewall_rules", Kind.LIST, "More ways in; see roles/firewall.", may_differ=True),
+    Variable(
+        "tandem_tls",
+        Kind.CHOICE,
+        "Certificate for https: none, the pair's own, or files.",
+        default="none",
+        choices=("none", "pair", "files"),
+    ),
+    Variable("tandem_tls_certificate", Kind.FILE, "With files: the certificate with its chain."),
+    Variable("tandem_tls_certificate_key", Kind.FILE, "With files: its key."),
+    Variable("tandem_tls_redirect", Kind.YESNO, "Send visitors from http to https.", default="false"),
+    Variable(
+        "tandem_trusted_proxies",
+        Kind.LIST,
+        "Proxies in front of the pair, whose word about the visitor's address is taken.",
+    ),
+    Variable(
+        "tandem_debug_headers",
+        Kind.YESNO,
+        "Say in a header of each page which php-fpm made it.",
+        default="false",
+    ),
     Variable(
         "tandem_unsupported_ok",
         Kind.YESNO,

@@ -9,10 +9,11 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.tandem.lemp.plugins.module_utils.preflight.judge import inventory_faults
-from ansible_collections.tandem.lemp.plugins.module_utils.preflight.variables import KNOWN
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ansible_collections.tandem.lemp.plugins.module_utils.preflight.judge import inventory_faults
+from ansible_collections.tandem.lemp.plugins.module_utils.preflight.variables import KNOWN
 
 SITE = {
     "name": "blog",
@@ -165,6 +166,8 @@ SITES = [
     ),
     ({"database": {"name": "mysql", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"}}, "'mysql' cannot be its database"),
     ({"database": {"name": "blog", "user": "blog"}}, "its database has no password"),
+    ({"application": "joomla"}, "application 'joomla' is not known. Choose none or wordpress"),
+    ({"database": None}, "wordpress needs a database"),
     (
         {"database": {"name": "blog", "user": "blog", "password": "CHANGE-ME-blog"}},
         "the database password of site blog is still the example",

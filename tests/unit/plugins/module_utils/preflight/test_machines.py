@@ -9,6 +9,7 @@ import copy
 from typing import Any
 
 import pytest
+
 from ansible_collections.tandem.lemp.plugins.module_utils.preflight import machines
 
 NODES: dict[str, dict[str, Any]] = {
