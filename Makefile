@@ -1,0 +1,56 @@
+# "make help" lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint sanity units docs package molecule bench lab-up lab-down clean
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export TANDEM_LAB ?= demo
+export TANDEM_LAB_NET ?= 77
+
+LAB := python3 tests/lab/lab.py
+PLAY := ansible-playbook -i inventories/lab
+TEST := .venv/bin/python tests/ci/run.py
+VIP := 10.$(TANDEM_LAB_NET).10.100
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "make %-32s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what is needed (Debian packages, .venv); quick when it is there
+	@tests/ci/setup.sh
+
+demo: setup ## A pair with WordPress on this machine; a second run reuses it
+	@$(LAB) up
+	$(PLAY) site.yml
+	$(PLAY) playbooks/demo_post.yml
+	@$(PLAY) playbooks/status.yml
+	@echo
+	@echo "The site: http://$(VIP)/"
+	@echo "Break it: python3 tests/lab/lab.py fault kill server1     (start server1 brings it back)"
+	@echo "Look:     .venv/bin/ansible-playbook playbooks/status.yml"
+	@echo "End:      make clean"
+
+test: setup ## Everything: lint, sanity, units, docs, package, molecule. FAST=1: the inner loop, no nodes
+	@$(TEST) $(if $(FAST),--fast)
+
+lint sanity units docs package: setup ## One stage of make test
+	@$(TEST) $@
+
+molecule: setup ## The pair on real nodes. TEST_DISTROS="bookworm trixie mysql"
+	@$(TEST) $(foreach distro,$(or $(TEST_DISTROS),bookworm trixie mysql),molecule-$(distro))
+
+bench: setup ## First and second site.yml, and takeover times seen by the client. RUNS=5
+	@python3 bench/bench.py --runs $(or $(RUNS),5)
+
+lab-up: setup ## Start the nodes of lab TANDEM_LAB
+	@$(LAB) up
+
+lab-down: ## Remove the nodes of lab TANDEM_LAB
+	@$(LAB) down
+
+clean: ## Remove everything made here: nodes, networks, volumes, images, environments, caches
+	@if command -v podman >/dev/null; then $(LAB) clean; fi
+	rm -rf .venv .ansible .cache .lab .tandem .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/output
+	rm -f tandem-lemp-*.tar.gz changelogs/.plugin-cache.yaml
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Packages that make setup installed stay installed."

@@ -1,0 +1,79 @@
+"""Runs the stages of "make test": each timed and logged, none hidden by another's failure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import stages
+
+ROOT = Path(__file__).resolve().parents[2]
+LOGS = ROOT / ".cache" / "test"
+SHOWN_OF_A_FAILURE = 60
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one stage went."""
+
+    name: str
+    failed: str
+    seconds: float
+
+
+def run_stage(stage: stages.Stage, fast: bool) -> Result:
+    """Run the commands of a stage, all of them even if one fails; say which failed."""
+    log = LOGS / f"{stage.name}.log"
+    print(f"[test] {stage.name}: {stage.about} ...", flush=True)
+    begin = time.monotonic()
+    failed: list[str] = []
+    with log.open("w", encoding="utf-8") as output:
+        try:
+            commands = stage.commands(fast)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(error, file=output)
+            commands, failed = [], ["preparation"]
+        for command in commands:
+            print(f"$ {' '.join(command.argv)}", file=output, flush=True)
+            done = subprocess.run(
+                command.argv, cwd=command.cwd, env=os.environ | command.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+            )
+            if done.returncode != 0:
+                failed.append(command.name)
+                print(f"=> {command.name} ended with {done.returncode}", file=output, flush=True)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    failed += [reason for pattern, reason in stage.bad_signs if pattern.search(text)]
+    seconds = time.monotonic() - begin
+    if failed:
+        print("\n".join(text.splitlines()[-SHOWN_OF_A_FAILURE:]))
+        print(f"[test] {stage.name}: FAILED ({', '.join(failed)}), {seconds:.0f} s, whole log in {log.relative_to(ROOT)}", flush=True)
+    else:
+        print(f"[test] {stage.name}: passed, {seconds:.0f} s", flush=True)
+    return Result(stage.name, ", ".join(failed), seconds)
+
+
+def main() -> int:
+    """Run what was asked for; the last line counts the stages."""
+    line = argparse.ArgumentParser(description=__doc__)
+    line.add_argument("--fast", action="store_true", help="the inner loop: no nodes, no packaging")
+    line.add_argument("stage", nargs="*", choices=[[], *stages.ALL], help="all if none is named")
+    asked = line.parse_args()
+    names = asked.stage or [name for name, stage in stages.ALL.items() if stage.in_fast or not asked.fast]
+    LOGS.mkdir(parents=True, exist_ok=True)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    results = [run_stage(stages.ALL[name], asked.fast) for name in names]
+    print(f"\n{'stage':<18} {'result':<8} {'seconds':>7}")
+    for result in results:
+        print(f"{result.name:<18} {'FAILED' if result.failed else 'passed':<8} {result.seconds:>7.0f}  {result.failed}".rstrip())
+    bad = sum(bool(result.failed) for result in results)
+    print(f"\n{len(results) - bad} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

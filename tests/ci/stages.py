@@ -1,0 +1,174 @@
+"""What each stage of "make test" runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache" / "test"
+TREE = CACHE / "tree" / "ansible_collections" / "tandem" / "lemp"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One program; its name stands in the report when it fails."""
+
+    argv: list[str]
+    cwd: Path = ROOT
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The program's name."""
+        return " ".join(word for word in self.argv[:2] if not word.startswith("-")).rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Commands that belong together. Bad signs: what in the log means failure although the program said success."""
+
+    name: str
+    about: str
+    commands: Callable[[bool], list[Command]]
+    in_fast: bool = True
+    bad_signs: tuple[tuple[re.Pattern[str], str], ...] = ()
+
+
+def tracked(*patterns: str) -> list[str]:
+    """Files of the checkout, also those not committed yet, without what git ignores."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    return [name for name in listed.split("\0") if name and (ROOT / name).exists()]
+
+
+def lint(_fast: bool) -> list[Command]:
+    """Text, style and types."""
+    shell = [name for name in tracked() if name.endswith(".sh") or name == ".ci/run"]
+    return [
+        Command(["ansible-lint", "--offline", "--profile", "production"]),
+        Command(["yamllint", "--strict", "."]),
+        Command(["ruff", "check", "."]),
+        Command(["mypy", "plugins/module_utils"]),
+        Command(["mypy", "--cache-dir", str(CACHE / "mypy-lab"), *tracked("tests/lab/*.py")], env={"MYPYPATH": "tests/lab"}),
+        Command(["shellcheck", *shell]),
+    ]
+
+
+def copy_tree() -> None:
+    """ansible-test refuses a linked checkout: give it a real one, in a git of its own."""
+    TREE.mkdir(parents=True, exist_ok=True)
+    names = "\0".join(tracked())
+    subprocess.run(
+        ["rsync", "--archive", "--delete", "--delete-missing-args", "--from0", "--files-from=-", f"{ROOT}/", f"{TREE}/"],
+        input=names,
+        text=True,
+        check=True,
+    )
+    kept = {TREE / name for name in names.split("\0")}
+    for file in [file for file in TREE.rglob("*") if (file.is_file() or file.is_symlink()) and ".git" not in file.relative_to(TREE).parts]:
+        if file not in kept and "output" not in file.relative_to(TREE).parts:
+            file.unlink()
+    if not (TREE / ".git").exists():
+        subprocess.run(["git", "init", "--quiet"], cwd=TREE, check=True)
+    subprocess.run(["git", "add", "--all"], cwd=TREE, check=True)
+
+
+def ansible_test_home() -> dict[str, str]:
+    """A home of its own: ansible-test keeps environments there and looks there for pip's bootstrap script."""
+    home = CACHE / "home"
+    cache = home / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    for version in ("24_2", "25_2"):
+        shutil.copyfile(ROOT / "tests" / "ci" / "get_pip_shim.py", cache / f"get_pip_{version}.py")
+    settings = Path.home() / ".config" / "pip"
+    link = home / ".config" / "pip"
+    if settings.is_dir() and not link.exists():
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(settings)
+    return {"HOME": str(home)}
+
+
+def sanity(_fast: bool) -> list[Command]:
+    """ansible-test's own checks."""
+    copy_tree()
+    return [Command(["ansible-test", "sanity", "--local", "--python", PYTHON, "--color", "no"], cwd=TREE, env=ansible_test_home())]
+
+
+def units(fast: bool) -> list[Command]:
+    """Unit tests, by pytest as a developer runs it and by ansible-test as Galaxy users know it."""
+    commands = [Command(["pytest", "-n", "2", "tests/unit"])]
+    if not fast:
+        copy_tree()
+        commands.append(Command(["ansible-test", "units", "--local", "--python", PYTHON, "--color", "no"], cwd=TREE, env=ansible_test_home()))
+    return commands
+
+
+def docs(_fast: bool) -> list[Command]:
+    """Documentation of modules and roles; the changelog."""
+    copy_tree()
+    check = ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "--validate-collection-refs=dependent", "."]
+    return [Command(check, cwd=TREE), Command(["antsibull-changelog", "lint"], cwd=TREE)]
+
+
+def package(_fast: bool) -> list[Command]:
+    """The collection as a file: built, imported as Galaxy does, installed, its playbook found by name."""
+    copy_tree()
+    build, installed = CACHE / "build", CACHE / "installed"
+    shutil.rmtree(build, ignore_errors=True)
+    shutil.rmtree(installed, ignore_errors=True)
+    version = re.search(r"^version: (\S+)$", (ROOT / "galaxy.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    archive = build / f"tandem-lemp-{version.group(1) if version else ''}.tar.gz"
+    example = ROOT / "inventories" / "keepalived_atlas"
+    inventory = example if example.exists() else ROOT / "inventories" / "lab"
+    plain = {"ANSIBLE_COLLECTIONS_PATH": str(installed), "ANSIBLE_CONFIG": "/dev/null"}
+    return [
+        Command(["ansible-galaxy", "collection", "build", "--force", "--output-path", str(build)], cwd=TREE),
+        Command([sys.executable, "-m", "galaxy_importer.main", str(archive)], cwd=build if build.exists() else CACHE),
+        Command(
+            ["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--collections-path", str(installed), str(archive)], env=plain
+        ),
+        Command(["ansible-playbook", "--syntax-check", "--inventory", str(inventory), "tandem.lemp.site"], cwd=CACHE, env=plain),
+    ]
+
+
+def molecule(distro: str) -> Callable[[bool], list[Command]]:
+    """The pair on real nodes of one distribution."""
+    env = {
+        "TANDEM_LAB": "mol",
+        "TANDEM_LAB_NET": "78",
+        "TANDEM_LAB_DISTRO": distro,
+        "TANDEM_LAB_ENGINE": "mysql" if distro == "mysql" else "mariadb",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(CACHE / "molecule"),
+        "ANSIBLE_FORCE_COLOR": "0",
+        "NO_COLOR": "1",
+        "PY_COLORS": "0",
+    }
+    return lambda _fast: [Command(["molecule", "test", "--scenario-name", "keepalived_atlas", "--report"], env=env)]
+
+
+_MISSING = (re.compile(r"missing=[1-9]"), "a molecule step without a playbook")
+ALL = {
+    stage.name: stage
+    for stage in (
+        Stage("lint", "ansible-lint, yamllint, ruff, mypy, shellcheck", lint),
+        Stage("sanity", "ansible-test sanity", sanity),
+        Stage("units", "unit tests", units),
+        Stage("docs", "documentation and changelog", docs),
+        Stage("package", "build, Galaxy import, install", package, in_fast=False, bad_signs=((re.compile(r"^ERROR", re.MULTILINE), "importer"),)),
+        *(
+            Stage(f"molecule-{distro}", f"a pair of {about} nodes", molecule(distro), in_fast=False, bad_signs=(_MISSING,))
+            for distro, about in (("bookworm", "Debian 12, MariaDB"), ("trixie", "Debian 13, MariaDB"), ("mysql", "Debian 13, MySQL"))
+            if distro in os.environ.get("TEST_DISTROS", "bookworm trixie mysql").split()
+        ),
+    )
+}
