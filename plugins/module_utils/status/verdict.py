@@ -1,0 +1,181 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the pair, in words, the worst first. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .pair import NETWORKS, Node, Pair
+
+MOST_LAG = 10.0
+FULL_PERCENT = 90
+PRIMARY_HOWTO = "Mend: run playbooks/database.yml; it asks both and opens the right one."
+
+
+class State(enum.IntEnum):
+    """How the pair is. Degraded: visitors are served, and something is missing that would be needed for the next fault."""
+
+    HEALTHY = 0
+    DEGRADED = 1
+    DOWN = 2
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong."""
+
+    state: State
+    text: str
+
+
+def problems(pair: Pair) -> list[Problem]:
+    """Find everything that is wrong, the worst first."""
+    found = [*_traffic(pair), *_roles(pair)]
+    for node in pair.nodes:
+        found += _unasked(node) if node.seen is None else _node(pair, node)
+    return sorted(dict.fromkeys(found), key=lambda problem: -problem.state)
+
+
+def state(found: list[Problem]) -> State:
+    """Return how the pair is, given what is wrong."""
+    return max((problem.state for problem in found), default=State.HEALTHY)
+
+
+def _degraded(text: str) -> Problem:
+    return Problem(State.DEGRADED, text)
+
+
+def _down(text: str) -> Problem:
+    return Problem(State.DOWN, text)
+
+
+def _unasked(node: Node) -> list[Problem]:
+    return [_degraded(f"{node.name} cannot be reached: {node.reason or 'no answer'}.")]
+
+
+def _traffic(pair: Pair) -> Iterator[Problem]:
+    for network in NETWORKS:
+        vip = pair.vips.get(network)
+        if vip is None:
+            continue
+        holders = pair.holders(network)
+        if len(holders) > 1:
+            both = " and ".join(node.name for node in holders)
+            yield _down(f"{both} both hold the {network} VIP {vip}. Look at: journalctl -u keepalived, on both.")
+        if holders:
+            continue
+        if pair.unknown():
+            perhaps = " and ".join(node.name for node in pair.unknown())
+            yield _degraded(f"Nobody who answers holds the {network} VIP {vip}; perhaps {perhaps} does.")
+        else:
+            yield _down(f"Nobody holds the {network} VIP {vip}. Look at: systemctl status keepalived tandem-health.")
+    outside, inside = pair.holders("outside"), pair.holders("inside")
+    if len(outside) == len(inside) == 1 and outside != inside:
+        yield _degraded(f"The VIPs are apart: outside on {outside[0].name}, inside on {inside[0].name}.")
+    for node in outside:
+        if node.seen is not None and not node.seen["web"]["answers"]:
+            yield _down(f"{node.name} holds the outside VIP, and its web server does not answer.")
+
+
+def _roles(pair: Pair) -> Iterator[Problem]:
+    primaries = pair.primaries()
+    if len(primaries) > 1:
+        both = " and ".join(node.name for node in primaries)
+        yield _down(f"The databases of {both} both take writes. Close one before their data part.")
+    doubtful = [node.name for node in pair.nodes if node.role is None]
+    if not primaries and doubtful:
+        yield _degraded(f"No database is known to take writes; nothing is known of that of {' and '.join(doubtful)}.")
+    elif not primaries:
+        yield _degraded(f"No database takes writes: pages can be read, not changed. {PRIMARY_HOWTO}")
+
+
+def _node(pair: Pair, node: Node) -> Iterator[Problem]:
+    yield from _services(pair, node)
+    yield from _health(node)
+    yield from _replication(pair, node)
+    yield from _proxy(pair, node)
+    yield from _files(node)
+    yield from _disks(node)
+
+
+def _services(pair: Pair, node: Node) -> Iterator[Problem]:
+    found = {name: how for name, how in (node.seen or {})["services"].items() if name in pair.expected}
+    absent = [name for name, how in found.items() if how == "absent"]
+    if absent:
+        yield _degraded(f"{node.name} lacks {', '.join(absent)}. Mend: run site.yml.")
+    for name, how in found.items():
+        if how not in ("active", "reloading", "absent"):
+            yield _degraded(f"{node.name}: {name} is {how}. Look there: systemctl status {name}.")
+
+
+def _health(node: Node) -> Iterator[Problem]:
+    health = (node.seen or {})["health"]
+    if not health["answers"] and node.service("tandem-health") == "active":
+        yield _degraded(f"{node.name}: the health service does not answer ({health['reason']}).")
+    for name, finding in (node.said.get("findings") or {}).items():
+        if finding.get("verdict") == "down":
+            yield _degraded(f"{node.name}: {name} is down: {finding.get('reason') or 'no reason given'}.")
+    for name, network in (node.said.get("networks") or {}).items():
+        if network.get("peer_heard") is False:
+            yield _degraded(f"{node.name} does not hear its peer on the {name} network.")
+
+
+def _replication(pair: Pair, node: Node) -> Iterator[Problem]:
+    if node.role != "replica":
+        return
+    replication = node.replication
+    if replication is None:
+        if pair.primaries():
+            yield _degraded(f"{node.name}: its database follows nobody. Mend: run playbooks/database.yml.")
+        return
+    if not replication.get("running"):
+        reason = replication.get("error") or "no error is given"
+        yield _degraded(
+            f"{node.name}: replication from {pair.name_of(replication.get('source'))} has stopped: {reason}."
+        )
+    elif replication.get("lag") is None:
+        yield _degraded(f"{node.name}: how far its database is behind is not known.")
+    elif replication["lag"] > MOST_LAG:
+        yield _degraded(f"{node.name}: its database is {replication['lag']:.0f} s behind.")
+
+
+def writers(node: Node) -> list[str] | None:
+    """Name the servers to which the writer port of this node leads; None when it is not known."""
+    proxy = (node.seen or {}).get("proxy")
+    if not proxy:
+        return None
+    for backend, servers in proxy.items():
+        if "writer" in backend:
+            return [name for name, found in servers.items() if found == "UP"]
+    return None
+
+
+def _proxy(pair: Pair, node: Node) -> Iterator[Problem]:
+    if node.service("haproxy") != "active":
+        return
+    if (node.seen or {})["proxy"] is None:
+        yield _degraded(f"{node.name}: HAProxy does not answer on its socket.")
+        return
+    primaries = [primary.name for primary in pair.primaries()]
+    found = writers(node)
+    if found is not None and len(primaries) == 1 and primaries[0] not in found:
+        where = " and ".join(found) or "nowhere"
+        yield _degraded(f"{node.name}: its writer port leads to {where}, and the primary is {primaries[0]}.")
+
+
+def _files(node: Node) -> Iterator[Problem]:
+    for job in (node.seen or {})["files"]:
+        if job.get("result") not in ("ok", "running", "waiting", "none"):
+            reason = job.get("message") or job.get("result") or "no reason given"
+            yield _degraded(f"{node.name}: file job {job['name']} did not succeed: {reason}.")
+
+
+def _disks(node: Node) -> Iterator[Problem]:
+    said = set()
+    for path, disk in (node.seen or {})["disks"].items():
+        if disk["used_percent"] >= FULL_PERCENT and disk["device"] not in said:
+            said.add(disk["device"])
+            yield _degraded(f"{node.name}: {path} is {disk['used_percent']} % full; {disk['free_mb']} MB are left.")

@@ -1,0 +1,71 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What programs print, read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ansible_collections.tandem.lemp.plugins.module_utils.status import observe
+
+STATS = """# pxname,svname,qcur,status,weight,
+writer,FRONTEND,,OPEN,,
+writer,server1,0,UP,1,
+writer,server2,0,DOWN 1/2,1,
+writer,BACKEND,0,UP,1,
+reader,server2,0,no check,1,
+"""
+
+UNITS = """Id=php8.2-fpm.service
+LoadState=loaded
+ActiveState=inactive
+
+Id=php8.4-fpm.service
+LoadState=loaded
+ActiveState=active
+"""
+
+
+def test_servers_of_each_backend_without_the_sums() -> None:
+    assert observe.proxy_servers(STATS) == {
+        "writer": {"server1": "UP", "server2": "DOWN"},
+        "reader": {"server2": "no"},
+    }
+
+
+def test_an_absent_socket_is_unknown_and_no_error() -> None:
+    assert observe.proxy("/nonexistent/admin.sock") is None
+
+
+def test_a_service_of_which_two_versions_are_installed_is_active_when_one_is() -> None:
+    def run(command: list[str]) -> tuple[int, str, str]:
+        if "php*-fpm.service" in command:
+            return 0, UNITS, ""
+        return 0, "Id=x.service\nLoadState=not-found\nActiveState=inactive\n", ""
+
+    assert observe.services(run) == {
+        "nginx": "absent",
+        "php-fpm": "active",
+        "database": "absent",
+        "haproxy": "absent",
+        "keepalived": "absent",
+        "tandem-health": "absent",
+    }
+
+
+def test_file_jobs_with_one_that_was_cut_off_in_writing(tmp_path: Path) -> None:
+    (tmp_path / "www.json").write_text(json.dumps({"result": "ok", "finished": 1.0}))
+    (tmp_path / "shop.json").write_text('{"resu')
+    (tmp_path / "shop.lock").write_text("")
+    assert observe.file_jobs(str(tmp_path)) == [
+        {"name": "shop", "result": "unreadable"},
+        {"name": "www", "result": "ok", "finished": 1.0},
+    ]
+    assert observe.file_jobs(str(tmp_path / "absent")) == []
+
+
+def test_nobody_listening_is_an_answer() -> None:
+    assert observe.health(1)["reason"] == "Connection refused"
+    assert observe.web("/healthz", 1)["answers"] is False

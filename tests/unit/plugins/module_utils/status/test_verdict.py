@@ -1,0 +1,250 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A healthy pair, and what is said about it when something is lost."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.status.pair import Node, Pair
+from ansible_collections.tandem.lemp.plugins.module_utils.status.table import draw, sentences, summary
+from ansible_collections.tandem.lemp.plugins.module_utils.status.verdict import State, problems, state
+
+SERVICES = ("nginx", "php-fpm", "database", "haproxy", "keepalived", "tandem-health")
+VIPS = {"outside": "192.0.2.100", "inside": "198.51.100.100"}
+NAMES = {"198.51.100.11": "node-a", "198.51.100.12": "node-b"}
+DISK = {"device": 1, "free_mb": 9000, "total_mb": 20000, "used_percent": 55}
+
+
+def seen(active: bool, role: str) -> dict[str, Any]:
+    parts = ("web", "php", "database", "outside", "inside")
+    running = {"running": True, "lag": 0.0, "source": "198.51.100.11", "error": ""}
+    return {
+        "time": 1_800_000_000.0,
+        "uptime": 90_000.0,
+        "load": 0.1,
+        "addresses": {"outside": active, "inside": active},
+        "services": dict.fromkeys(SERVICES, "active"),
+        "health": {
+            "answers": True,
+            "reason": "",
+            "said": {
+                "severity": 0,
+                "findings": {name: {"verdict": "up", "reason": ""} for name in parts},
+                "networks": {name: {"peer_heard": True} for name in ("outside", "inside")},
+                "database": {
+                    "look": "ok",
+                    "text": "",
+                    "role": role,
+                    "replication": running if role == "replica" else None,
+                },
+            },
+        },
+        "web": {"answers": True, "code": 200, "milliseconds": 1.4, "reason": ""},
+        "proxy": {"writer": {"node-a": "UP", "node-b": "DOWN"}, "reader": {"node-a": "DOWN", "node-b": "UP"}},
+        "files": [{"name": "www", "result": "ok", "finished": 1_799_999_988.0}],
+        "disks": {"/": dict(DISK), "/var/lib/mysql": dict(DISK)},
+    }
+
+
+def healthy() -> dict[str, Any]:
+    return {"node-a": seen(True, "primary"), "node-b": seen(False, "replica")}
+
+
+def pair(nodes: dict[str, Any]) -> Pair:
+    return Pair(
+        tuple(Node(name, found, "" if found else "Connection timed out") for name, found in nodes.items()),
+        VIPS,
+        NAMES,
+        frozenset(SERVICES),
+    )
+
+
+def judged(nodes: dict[str, Any]) -> tuple[State, list[str]]:
+    found = problems(pair(nodes))
+    return state(found), [problem.text for problem in found]
+
+
+def test_a_healthy_pair_has_no_problem() -> None:
+    assert judged(healthy()) == (State.HEALTHY, [])
+    assert sentences(pair(healthy()), []) == ["HEALTHY. node-a serves, node-a takes writes. Either node may be lost."]
+
+
+def test_traffic_and_writes_on_different_nodes_are_healthy() -> None:
+    nodes = healthy()
+    nodes["node-a"]["addresses"], nodes["node-b"]["addresses"] = (
+        nodes["node-b"]["addresses"],
+        nodes["node-a"]["addresses"],
+    )
+    assert judged(nodes) == (State.HEALTHY, [])
+
+
+def put(nodes: dict[str, Any], node: str, path: str, value: Any) -> None:
+    *way, last = path.split(".")
+    place = nodes[node]
+    for key in way:
+        place = place[key]
+    place[last] = value
+
+
+LOSSES = [
+    ("node-b", "services.nginx", "failed", State.DEGRADED, "node-b: nginx is failed. Look there"),
+    ("node-b", "services.haproxy", "absent", State.DEGRADED, "node-b lacks haproxy. Mend: run site.yml."),
+    ("node-b", "web.answers", False, State.HEALTHY, None),
+    ("node-a", "web.answers", False, State.DOWN, "node-a holds the outside VIP, and its web server does not answer."),
+    ("node-a", "addresses.inside", False, State.DOWN, "Nobody holds the inside VIP 198.51.100.100."),
+    ("node-b", "addresses.outside", True, State.DOWN, "node-a and node-b both hold the outside VIP 192.0.2.100."),
+    ("node-b", "health.said.database.role", "primary", State.DOWN, "of node-a and node-b both take writes."),
+    ("node-a", "health.said.database.role", "replica", State.DEGRADED, "No database takes writes"),
+    ("node-a", "health.said.database.role", None, State.DEGRADED, "nothing is known of that of node-a."),
+    ("node-b", "health.said.database.replication", None, State.DEGRADED, "its database follows nobody."),
+    (
+        "node-b",
+        "health.said.database.replication.running",
+        False,
+        State.DEGRADED,
+        "replication from node-a has stopped",
+    ),
+    ("node-b", "health.said.database.replication.lag", 75.0, State.DEGRADED, "node-b: its database is 75 s behind."),
+    ("node-b", "health.said.database.replication.lag", None, State.DEGRADED, "is behind is not known"),
+    (
+        "node-b",
+        "health.said.findings.php",
+        {"verdict": "down", "reason": "refused"},
+        State.DEGRADED,
+        "node-b: php is down: refused.",
+    ),
+    ("node-b", "health.said.networks.inside.peer_heard", False, State.DEGRADED, "does not hear its peer on the inside"),
+    ("node-b", "proxy", None, State.DEGRADED, "node-b: HAProxy does not answer on its socket."),
+    ("node-b", "proxy.writer", {"node-a": "DOWN", "node-b": "UP"}, State.DEGRADED, "writer port leads to node-b, and"),
+    (
+        "node-b",
+        "proxy.writer",
+        {"node-a": "DOWN", "node-b": "DOWN"},
+        State.DEGRADED,
+        "writer port leads to nowhere, and",
+    ),
+    (
+        "node-a",
+        "files",
+        [{"name": "www", "result": "failed", "message": "no ssh"}],
+        State.DEGRADED,
+        "did not succeed: no ssh",
+    ),
+    ("node-a", "disks./.used_percent", 97, State.DEGRADED, "node-a: / is 97 % full"),
+    (
+        "node-b",
+        "health",
+        {"answers": False, "reason": "refused", "said": None},
+        State.DEGRADED,
+        "does not answer (refused)",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("node", "path", "value", "how", "expected"), LOSSES, ids=[f"{loss[0]} {loss[1]} {loss[2]}"[:60] for loss in LOSSES]
+)
+def test_what_is_said_when_something_is_lost(
+    node: str, path: str, value: Any, how: State, expected: str | None
+) -> None:
+    nodes = healthy()
+    put(nodes, node, path, value)
+    found_state, found = judged(nodes)
+    assert found_state is how, found
+    if expected is not None:
+        assert sum(expected in text for text in found) == 1, found
+
+
+def test_a_lost_standby_is_a_degraded_pair_that_still_serves() -> None:
+    nodes = {**healthy(), "node-b": None}
+    assert judged(nodes) == (State.DEGRADED, ["node-b cannot be reached: Connection timed out."])
+
+
+def test_a_lost_active_node_is_not_called_down_while_it_may_still_serve() -> None:
+    nodes = {**healthy(), "node-a": None}
+    how, found = judged(nodes)
+    assert how is State.DEGRADED
+    assert "Nobody who answers holds the outside VIP 192.0.2.100; perhaps node-a does." in found
+    assert "No database is known to take writes; nothing is known of that of node-a." in found
+
+
+def test_the_worst_comes_first() -> None:
+    nodes = healthy()
+    nodes["node-a"]["services"]["nginx"] = "failed"
+    nodes["node-b"]["addresses"]["outside"] = True
+    found = problems(pair(nodes))
+    assert [problem.state for problem in found] == sorted((problem.state for problem in found), reverse=True)
+
+
+def test_vips_that_are_apart() -> None:
+    nodes = healthy()
+    nodes["node-a"]["addresses"]["inside"] = False
+    nodes["node-b"]["addresses"]["inside"] = True
+    assert judged(nodes) == (State.DEGRADED, ["The VIPs are apart: outside on node-a, inside on node-b."])
+
+
+TABLE = """                     node-a                         node-b
+-------------------  -----------------------------  -----------------------
+traffic              ACTIVE (outside + inside VIP)  standby
+database             PRIMARY, takes writes          replica of node-a
+replication          -                              running
+lag                  -                              0 s
+SQL writer port      to node-a                      to node-a
+SQL reader port      to node-b                      to node-b
+web                  answers in 1 ms                answers in 1 ms
+php-fpm              answers                        answers
+health               healthy                        healthy
+hears peer on        outside + inside               outside + inside
+services             all 6 active                   all 6 active
+files www            ok, 12 s ago                   ok, 12 s ago
+disk /               55 % used, 9000 MB free        55 % used, 9000 MB free
+disk /var/lib/mysql  55 % used, 9000 MB free        55 % used, 9000 MB free
+up for               25 h                           25 h"""
+
+
+def test_the_table_of_a_healthy_pair() -> None:
+    assert "\n".join(draw(pair(healthy()))) == TABLE
+
+
+def test_an_unreachable_node_is_a_column_that_says_so() -> None:
+    lines = draw(pair({**healthy(), "node-b": None}))
+    assert lines[0].endswith("  node-b (unreachable)")
+    assert all(line.endswith("?") for line in lines[2:])
+
+
+def test_the_summary_for_machines_says_the_same() -> None:
+    said = summary(pair({**healthy(), "node-b": None}))
+    assert said["pair"]["state"] == "degraded"
+    assert said["pair"]["active"] == said["pair"]["primary"] == "node-a"
+    assert said["pair"]["problems"] == [
+        {"state": "degraded", "text": "node-b cannot be reached: Connection timed out."}
+    ]
+    assert said["nodes"]["node-b"] == {"reachable": False, "reason": "Connection timed out"}
+    assert said["nodes"]["node-a"]["reachable"] is True
+
+
+EMPTY = {
+    "time": 0.0,
+    "uptime": 5.0,
+    "load": 0.0,
+    "addresses": {"outside": False, "inside": False},
+    "services": dict.fromkeys(SERVICES, "absent"),
+    "health": {"answers": False, "reason": "Connection refused", "said": None},
+    "web": {"answers": False, "code": None, "milliseconds": None, "reason": "Connection refused"},
+    "proxy": None,
+    "files": [],
+    "disks": {},
+}
+
+
+def test_fresh_machines_are_drawn_and_judged_too() -> None:
+    nodes = {"node-a": copy.deepcopy(EMPTY), "node-b": copy.deepcopy(EMPTY)}
+    how, found = judged(nodes)
+    assert how is State.DOWN
+    assert f"node-a lacks {', '.join(SERVICES)}. Mend: run site.yml." in found
+    assert len(draw(pair(nodes))) > 10
