@@ -50,7 +50,9 @@ def run_stage(stage: stages.Stage, fast: bool) -> Result:
     failed += [reason for pattern, reason in stage.bad_signs if pattern.search(text)]
     seconds = time.monotonic() - begin
     if failed:
-        print("\n".join(text.splitlines()[-SHOWN_OF_A_FAILURE:]))
+        lines = text.splitlines()
+        errors = [line for line in lines[:-SHOWN_OF_A_FAILURE] if line.startswith(("ERROR", "FATAL", "fatal:", "=> "))]
+        print("\n".join(errors[:SHOWN_OF_A_FAILURE] + lines[-SHOWN_OF_A_FAILURE:]))
         print(f"[test] {stage.name}: FAILED ({', '.join(failed)}), {seconds:.0f} s, whole log in {log.relative_to(ROOT)}", flush=True)
     else:
         print(f"[test] {stage.name}: passed, {seconds:.0f} s", flush=True)

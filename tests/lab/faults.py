@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from nodes import NETWORKS, Lab, forget_connections, require, wait_until_ready
-from shell import LabError, podman, run, say
+from shell import LabError, podman, run, say, wait_for
 
 ACTIONS = ("kill", "start", "pause", "unpause", "cut", "heal", "link-down", "link-up", "reboot", "crash")
 WITH_SIDE = ("cut", "heal", "link-down", "link-up")
@@ -67,8 +67,6 @@ def apply(lab: Lab, action: str, node: str, side: str | None) -> None:
 
 
 def _wait_for_restart(lab: Lab, node: str, before: str) -> None:
-    from shell import wait_for
-
     container = lab.container(node)
     wait_for(f"{node} to start again", lambda: podman("inspect", "--format", "{{.State.StartedAt}}", container, check=False) != before)
     wait_until_ready(lab, [node])

@@ -100,6 +100,7 @@ def ensure(distro: str) -> str:
         if not exists(wanted.name):
             with step(f"building image {distro} from Debian packages"):
                 _build(wanted)
+            _forget_older(wanted)
     return wanted.name
 
 
@@ -139,6 +140,13 @@ def _build(wanted: Recipe) -> None:
                 tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
                 raise LabError(f"the image could not be made; {log} ends with:\n{tail}")
     say(f"image {wanted.name} is ready")
+
+
+def _forget_older(wanted: Recipe) -> None:
+    """Images of earlier recipes, unless a node still uses them."""
+    for name in podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"label={LABEL}").split():
+        if name != wanted.name and name.startswith(f"{REPOSITORY}:{wanted.distro}-"):
+            podman("rmi", name, check=False)
 
 
 def remove_all() -> None:

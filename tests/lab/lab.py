@@ -28,16 +28,17 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     line = argparse.ArgumentParser(prog="lab.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = argparse.ArgumentParser(add_help=False)
-    for to, default in ((line, True), (shared, False)):
-        quiet = {} if default else {"default": argparse.SUPPRESS}
-        to.add_argument("--name", **({"default": os.environ.get("TANDEM_LAB", "demo")} | quiet), help="keeps labs apart (TANDEM_LAB, demo)")  # type: ignore[arg-type]
-        to.add_argument(
-            "--net", type=int, **({"default": int(os.environ.get("TANDEM_LAB_NET", "77"))} | quiet), help="second octet (TANDEM_LAB_NET, 77)"
-        )  # type: ignore[arg-type]
+    for to, top in ((line, True), (shared, False)):
+
+        def default(variable: str, value: str, top: bool = top) -> str:
+            return os.environ.get(variable, value) if top else argparse.SUPPRESS
+
+        to.add_argument("--name", default=default("TANDEM_LAB", "demo"), help="keeps labs apart (TANDEM_LAB, demo)")
+        to.add_argument("--net", type=int, default=default("TANDEM_LAB_NET", "77"), help="second octet (TANDEM_LAB_NET, 77)")
         to.add_argument(
             "--distro",
             choices=sorted(image.DISTROS),
-            **({"default": os.environ.get("TANDEM_LAB_DISTRO", "bookworm")} | quiet),  # type: ignore[arg-type]
+            default=default("TANDEM_LAB_DISTRO", "bookworm"),
             help="of the nodes (TANDEM_LAB_DISTRO, bookworm)",
         )
     commands = line.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     start = commands.add_parser("up", parents=[shared], help="make and start what is missing")
     start.add_argument("--no-client", action="store_true", help="servers only")
     commands.add_parser("stop", parents=[shared], help="stop the nodes, keep them")
+    commands.add_parser("logs", parents=[shared], help="save the nodes' journals in .cache/lab")
     commands.add_parser("down", parents=[shared], help="remove this lab")
     commands.add_parser("clean", parents=[shared], help="remove all labs and images")
     show = commands.add_parser("status", parents=[shared], help="show the nodes")
@@ -88,6 +90,8 @@ def main() -> int:
             nodes.up(lab, asked.distro, [node for node in nodes.HOSTS if node != "client" or not asked.no_client])
         case "stop":
             nodes.stop(lab)
+        case "logs":
+            nodes.save_logs(lab)
         case "down":
             nodes.forget_connections(lab, nodes.HOSTS)
             nodes.remove(lab.name)

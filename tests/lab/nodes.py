@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import image
-from shell import LABEL, STATE, LabError, podman, run, say, step, wait_for
+from shell import LABEL, ROOT, STATE, LabError, podman, run, say, step, wait_for
 
 HOSTS = {"server1": 11, "server2": 12, "client": 13}
 # network: (third octet, interface in the node)
@@ -117,7 +117,10 @@ def _give_access(lab: Lab, nodes: Iterable[str]) -> None:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {lab.name}", "-f", str(key)], check=True)
     public = key.with_suffix(".pub").read_text(encoding="utf-8")
     for node in nodes:
-        script = "umask 077; mkdir -p /root/.ssh; touch /root/.ssh/authorized_keys; read -r k; grep -qxF \"$k\" /root/.ssh/authorized_keys || echo \"$k\" >> /root/.ssh/authorized_keys"
+        script = (
+            "umask 077; mkdir -p /root/.ssh; touch /root/.ssh/authorized_keys; read -r key; "
+            'grep -qxF "$key" /root/.ssh/authorized_keys || echo "$key" >> /root/.ssh/authorized_keys'
+        )
         podman("exec", "-i", lab.container(node), "sh", "-c", script, stdin=public)
     lines = []
     for node in HOSTS:
@@ -179,14 +182,24 @@ def remove(name: str) -> None:
     shutil.rmtree(STATE / name, ignore_errors=True)
 
 
+def save_logs(lab: Lab) -> None:
+    """The nodes' journals into .cache/lab: after a failed test the nodes are gone."""
+    directory = ROOT / ".cache" / "lab"
+    directory.mkdir(parents=True, exist_ok=True)
+    for node in HOSTS:
+        if state(lab, node) == "running":
+            journal = podman("exec", lab.container(node), "journalctl", "--no-pager", "--output=short-precise", check=False)
+            (directory / f"{lab.name}-{node}.log").write_text(journal + "\n", encoding="utf-8")
+            say(f"journal of {node} is in .cache/lab/{lab.name}-{node}.log")
+
+
 def labs() -> list[str]:
     """Names of all labs that left something on this machine."""
     found: set[str] = set()
-    for what in (("ps", "--all"), ("volume", "ls"), ("network", "ls")):
-        text = podman(*what, "--filter", f"label={LABEL}", "--format", "{{.Labels}}" if what[0] != "volume" else "{{.Labels}}")
-        for word in text.replace(",", " ").replace("[", " ").replace("]", " ").replace(":", "=").split():
-            if word.startswith(f"{LABEL}="):
-                found.add(word.partition("=")[2])
+    for what in ("container", "volume", "network"):
+        everything = ["--all"] if what == "container" else []
+        for labels in json.loads(podman(what, "ls", *everything, "--filter", f"label={LABEL}", "--format", "json") or "[]"):
+            found.add((labels.get("Labels") or labels.get("labels") or {}).get(LABEL, "image"))
     return sorted(found - {"image"})
 
 

@@ -42,14 +42,13 @@ def as_root(command: Sequence[str]) -> list[str]:
 
 def run(command: Sequence[str], *, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run as root, return the output; a failure becomes one readable error."""
-    given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
     try:
-        done = subprocess.run(as_root(command), capture_output=True, text=True, check=False, **given)  # type: ignore[call-overload]
+        done = subprocess.run(as_root(command), capture_output=True, text=True, check=False, input=stdin or "")
     except FileNotFoundError as missing:
         raise LabError(f"{missing.filename} is not installed: run make setup") from None
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(command)} ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")
-    return done  # type: ignore[no-any-return]
+    return done
 
 
 def podman(*arguments: str, check: bool = True, stdin: str | None = None) -> str:
