@@ -67,7 +67,9 @@ def main() -> int:
     asked = line.parse_args()
     names = asked.stage or [name for name, stage in stages.ALL.items() if stage.in_fast or not asked.fast]
     LOGS.mkdir(parents=True, exist_ok=True)
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    programs = str(Path(sys.executable).parent)
+    if programs not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
     results = [run_stage(stages.ALL[name], asked.fast) for name in names]
     print(f"\n{'stage':<18} {'result':<8} {'seconds':>7}")
     for result in results:
