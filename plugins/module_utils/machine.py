@@ -110,6 +110,18 @@ def packages_available(run: RunCommand, names: list[str]) -> list[str] | None:
     return sorted(found)
 
 
+def ssh_client() -> str:
+    """Find the address that this session comes from. sudo drops the variable, so the callers are asked too."""
+    process = os.getpid()
+    while process > 1:
+        for item in read(f"/proc/{process}/environ").split("\0"):
+            if item.startswith("SSH_CONNECTION="):
+                return item.partition("=")[2].partition(" ")[0]
+        fields = read(f"/proc/{process}/stat").rpartition(")")[2].split()
+        process = int(fields[1]) if len(fields) > 1 else 0
+    return ""
+
+
 def describe(run: RunCommand, disks: list[str], packages: list[str]) -> dict[str, Any]:
     """Gather everything the preflight judges, except who answers for addresses and what the time is."""
     return {
@@ -123,5 +135,5 @@ def describe(run: RunCommand, disks: list[str], packages: list[str]) -> dict[str
         "interfaces": interfaces(run),
         "packages_installed": packages_installed(run, packages),
         "packages_available": packages_available(run, packages),
-        "ssh_client": os.environ.get("SSH_CONNECTION", "").partition(" ")[0],
+        "ssh_client": ssh_client(),
     }

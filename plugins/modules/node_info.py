@@ -80,7 +80,7 @@ node:
       type: dict
       sample: {nginx: active, keepalived: active}
     health:
-      description: RV(node.health.said) is what the health service says, or null, with a reason.
+      description: What the health service says under C(said), or null there, with a reason.
       type: dict
     proxy:
       description: The state of each server of each backend of HAProxy; null when it does not answer.

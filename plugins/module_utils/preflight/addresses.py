@@ -82,7 +82,7 @@ def _different_numbers(nodes: Nodes) -> Iterator[Fault]:
     if len(priorities) > 1 and len(set(priorities.values())) < len(priorities):
         yield Fault(
             listing(priorities),
-            f"tandem_priority is {next(iter(priorities.values()))} on both.",
+            f"tandem_priority is {listing(sorted(set(map(str, priorities.values()))))} on both.",
             "Give the node that should take the addresses first the higher number.",
         )
     said = set()

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from .addresses import SIDES
 from .fault import Fault, Nodes, both, listing
 from .values import address, network, number
 
-Machines = dict[str, dict[str, Any] | None]
+Machines: TypeAlias = "dict[str, dict[str, Any] | None]"
 """What module preflight_info returned for each node; None for a node that could not be asked."""
 
 SUPPORTED = {"debian": ("12", "13")}

@@ -115,8 +115,10 @@ def _absent(nodes: Nodes, variable: Variable, readable: list[str]) -> Iterator[F
 
 def _grouped(wrong: dict[str, tuple[str, str]], count: int) -> Iterator[Fault]:
     """Say a fault that both nodes share once."""
-    if len(wrong) == count > 1 and len(set(wrong.values())) == 1:
-        yield Fault("both nodes", *next(iter(wrong.values())))
+    shared = set(wrong.values())
+    if len(wrong) == count > 1 and len(shared) == 1:
+        for what, remedy in shared:
+            yield Fault("both nodes", what, remedy)
         return
     for node, (what, remedy) in wrong.items():
         yield Fault(node, what, remedy)
