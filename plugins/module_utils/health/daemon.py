@@ -1,0 +1,311 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The daemon: looks at its node, talks to its peer, decides, and tells keepalived. One event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from . import database as db
+from .config import Config
+from .decide import decide
+from .heartbeat import Conversation
+from .http import Server
+from .links import PeerLink, Reference
+from .model import WEIGHT, Database, Decision, Finding, Local, Peer, Raw, Verdict
+from .services import ProcessWatch, look_at_php, look_at_web
+from .steady import NetworkWatch, Steady, public_strikes
+from .system import FaultFile, Memory, carrier, inherited_sockets, notify, process_of
+
+LOG = logging.getLogger("tandem.health")
+VERSION = 1
+# Seconds. A restart that was planned (database, php-fpm) must not move the addresses; a dead web server must.
+WEB_EVERY, WEB_TIMEOUT, WEB_DOWN_AFTER, WEB_SILENT_AFTER = 0.25, 1.0, 0.5, 3.0
+PHP_EVERY, PHP_TIMEOUT, PHP_DOWN_AFTER = 0.5, 1.0, 2.0
+DATABASE_EVERY, DATABASE_TIMEOUT, DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER = 0.3, 1.5, 2.0, 10.0
+DATABASE_BELIEVED = 5.0  # how long a writable server that is slow to answer is still called the primary
+START_GRACE = 3.0
+STOOD_STILL = 2.0
+FROZEN_FOR = 0.7
+
+
+class Daemon:
+    """Everything that has state."""
+
+    def __init__(self, config: Config, key: bytes) -> None:
+        self.config = config
+        self.fault_file = FaultFile(config.fault_file)
+        self.memory = Memory(config.state_file)
+        self.conversation = Conversation(key, config.node, config.peer)
+        self.services: dict[str, Steady] = {}
+        self.watches = {
+            network.name: NetworkWatch(
+                network.reference,
+                network.reference in self.memory.trusted,
+                config.strikes,
+                config.patience,
+                config.strikes,
+            )
+            for network in config.networks
+        }
+        self.peer_links = {n.name: PeerLink(n, config.port, self._beat_received) for n in config.networks}
+        self.references = {
+            n.name: Reference(n, n.reference, self.watches[n.name].answered) for n in config.networks if n.reference
+        }
+        self.peer_state: dict[str, t.Any] = {}
+        self.peer_silence = config.peer_ticks + 1
+        self.decision = Decision(None, "starting")
+        self.frozen_until = 0.0
+        self.began = time.monotonic()
+        self._last_tick = self.began
+        self._database: Database | None = None
+        self._database_at = 0.0
+        self._database_look: tuple[Raw, str] = (Raw.SILENT, "not looked at yet")
+        self._web_process = ProcessWatch(self._web_died)
+        self._web_seen = False
+        self._wake_web = asyncio.Event()
+        self._server = Server(self)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._logged: dict[str, Verdict] = {}
+        self._announced: tuple[t.Any, ...] = ()
+
+    # What the HTTP side sees.
+
+    @property
+    def started(self) -> bool:
+        return self.config.database is None or self._database_look[1] != "not looked at yet"
+
+    @property
+    def severity(self) -> int | None:
+        return self.local().severity()
+
+    def summary(self) -> str:
+        local = self.local()
+        if local.severity() == 0:
+            return "healthy"
+        return "; ".join(
+            f"{n}: {f.reason}" for n, f in local.findings.items() if f.verdict in (Verdict.DOWN, Verdict.STARTING)
+        )
+
+    def database(self) -> tuple[Raw, str, Database | None]:
+        raw, text = self._database_look
+        believed = raw in (Raw.OK, Raw.SILENT, Raw.BUSY) and time.monotonic() - self._database_at <= DATABASE_BELIEVED
+        return raw, text, self._database if believed else None
+
+    def status(self) -> dict[str, t.Any]:
+        local = self.local()
+        raw, text, database = self.database()
+        replica = database.replica if database else None
+        return {
+            "version": VERSION,
+            "node": self.config.node,
+            "uptime": round(time.monotonic() - self.began, 1),
+            "severity": local.severity(),
+            "fault": self.fault_file.value,
+            "reason": self.decision.reason,
+            "findings": {n: {"verdict": f.verdict.value, "reason": f.reason} for n, f in local.findings.items()},
+            "database": {
+                "look": raw.value,
+                "text": text,
+                "role": None if database is None else "replica" if database.read_only else "primary",
+                "version": database.version if database else None,
+                "replication": None
+                if replica is None
+                else {
+                    "running": replica.running,
+                    "lag": replica.lag,
+                    "source": replica.source,
+                    "error": replica.error,
+                },
+            },
+            "networks": {
+                name: {
+                    "reference": watch.reference,
+                    "reference_trusted": watch.trusted,
+                    "missed": max(0, watch.strikes - 1),
+                    "peer_heard": watch.peer_heard,
+                }
+                for name, watch in self.watches.items()
+            },
+            "peer": {
+                "node": self.config.peer,
+                "alive": self._peer_alive(),
+                "severity": self.peer().severity,
+                "down": list(self.peer().down),
+                "state": self.peer_state if self._peer_alive() else None,
+                "rejected": dict(self.conversation.rejected),
+            },
+        }
+
+    # Observing.
+
+    def local(self) -> Local:
+        now = time.monotonic()
+        findings: dict[str, Finding] = {name: steady.finding for name, steady in self.services.items()}
+        findings.update({name: watch.finding for name, watch in self.watches.items()})
+        if now - self.began > START_GRACE:
+            findings = {
+                name: Finding(Verdict.UNKNOWN, finding.reason) if finding.verdict is Verdict.STARTING else finding
+                for name, finding in findings.items()
+            }
+        return Local(findings, now < self.frozen_until)
+
+    def _peer_alive(self) -> bool:
+        return self.peer_silence <= self.config.peer_ticks
+
+    def peer(self) -> Peer:
+        if not self._peer_alive():
+            return Peer()
+        state = self.peer_state
+        severity, down, strikes = state.get("severity"), state.get("down"), state.get("strikes")
+        return Peer(
+            severity if isinstance(severity, int) else None,
+            tuple(str(name) for name in down) if isinstance(down, list) else (),
+            {str(k): v for k, v in strikes.items() if isinstance(v, int)} if isinstance(strikes, dict) else {},
+        )
+
+    def _beat_received(self, network: str, datagram: bytes) -> None:
+        beat = self.conversation.decode(datagram, network)
+        if beat is None or not beat.fresh:
+            return
+        self.watches[network].heard_peer()
+        self.peer_silence = 0
+        if beat.state != self.peer_state:
+            self.peer_state = dict(beat.state)
+            self.reconsider()
+
+    def _web_died(self) -> None:
+        self.services["web"].break_now(
+            f"{self.config.web.process if self.config.web else 'web'}: its main process ended", time.monotonic()
+        )
+        self.reconsider()
+        self._wake_web.set()
+
+    async def _watch_web(self) -> None:
+        web = self.config.web
+        if web is None:
+            return
+        steady = self.services["web"]
+        while True:
+            self._web_seen = self._web_process.follow(process_of(web.pid_file, web.process)) or self._web_seen
+            self._wake_web.clear()
+            raw, text = await look_at_web(web, WEB_TIMEOUT)
+            if raw is Raw.OK and self._web_seen and self._web_process.pid is None:
+                raw, text = Raw.BROKEN, f"{web.process}: no main process"
+            steady.observe(raw, text, time.monotonic())
+            self.reconsider()
+            try:
+                async with asyncio.timeout(WEB_EVERY):
+                    await self._wake_web.wait()
+                    await asyncio.sleep(0.05)
+            except TimeoutError:
+                pass
+
+    async def _watch_php(self) -> None:
+        if self.config.php is None:
+            return
+        while True:
+            raw, text = await look_at_php(self.config.php, PHP_TIMEOUT)
+            self.services["php"].observe(raw, text, time.monotonic())
+            self.reconsider()
+            await asyncio.sleep(PHP_EVERY)
+
+    async def _watch_database(self) -> None:
+        if self.config.database is None:
+            return
+        loop = asyncio.get_running_loop()
+        look = db.DatabaseLook(self.config.database, DATABASE_TIMEOUT)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="database") as thread:
+            while True:
+                raw, text, database = await loop.run_in_executor(thread, look)
+                self._database_look = (raw, text)
+                if database is not None:
+                    self._database, self._database_at = database, time.monotonic()
+                self.services["database"].observe(raw, text, time.monotonic())
+                self._server.release()
+                self.reconsider()
+                await asyncio.sleep(DATABASE_EVERY)
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        ticks = 0
+        while True:
+            now = time.monotonic()
+            if now - self._last_tick > STOOD_STILL and self._peer_alive():
+                LOG.warning("stood still for %.1f s", now - self._last_tick)
+                self.frozen_until = now + FROZEN_FOR
+            self._last_tick = now
+            self.peer_silence += 1
+            for name, watch in self.watches.items():
+                watch.tick(carrier(self._interface(name)))
+            for reference in self.references.values():
+                reference.ping()
+            self.reconsider(beat=True)
+            self.memory.trust(w.reference for w in self.watches.values() if w.trusted and w.reference)
+            ticks += 1
+            if ticks % 8 == 0:
+                notify(f"WATCHDOG=1\nSTATUS={self.decision.reason}")
+                if self.decision.fault is not None and self.fault_file.drifted():
+                    self.fault_file.write(self.decision.fault)
+            due = max(due + self.config.interval, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    def _interface(self, network: str) -> str:
+        return next(n.interface for n in self.config.networks if n.name == network)
+
+    # Deciding and acting.
+
+    def reconsider(self, beat: bool = False) -> None:
+        """Look at everything known, decide, tell keepalived, and tell the peer when something changed."""
+        local = self.local()
+        decision = decide(local, self.peer())
+        self._log_findings(local)
+        if decision.fault is not None and decision.fault != self.fault_file.value:
+            if self.fault_file.write(decision.fault):
+                LOG.warning("%s: %s", "FAULT" if decision.fault else "no fault", decision.reason)
+        elif decision.reason != self.decision.reason:
+            LOG.debug("%s", decision.reason)
+        self.decision = decision
+        database = self.database()[2]
+        state = {
+            "severity": local.severity(),
+            "down": list(local.down()),
+            "fault": self.fault_file.value,
+            "strikes": public_strikes(self.watches),
+            "role": None if database is None else "replica" if database.read_only else "primary",
+        }
+        announced = (state["severity"], state["down"], state["fault"], state["role"])
+        if beat or announced != self._announced:
+            self._announced = announced
+            for name, link in self.peer_links.items():
+                link.send(self.conversation.encode(name, state))
+
+    def _log_findings(self, local: Local) -> None:
+        for name, finding in local.findings.items():
+            if self._logged.get(name) is not finding.verdict:
+                self._logged[name] = finding.verdict
+                level = logging.WARNING if finding.verdict is Verdict.DOWN else logging.INFO
+                LOG.log(level, "%s (weight %d) is %s: %s", name, WEIGHT[name], finding.verdict.value, finding.reason)
+
+    # Life.
+
+    async def run(self) -> None:
+        """Until cancelled. The fault file keeps its last value: a restart of this daemon moves nothing."""
+        if self.config.web:
+            self.services["web"] = Steady(WEB_DOWN_AFTER, WEB_SILENT_AFTER)
+        if self.config.php:
+            self.services["php"] = Steady(PHP_DOWN_AFTER, None)
+        if self.config.database:
+            self.services["database"] = Steady(DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER)
+        await self._server.listen(inherited_sockets(), self.config.http)
+        notify("READY=1")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in (self._tick, self._watch_web, self._watch_php, self._watch_database):
+                    group.create_task(part())
+        finally:
+            self._server.close()

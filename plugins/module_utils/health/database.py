@@ -1,0 +1,112 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Looks at the local database through its socket. Blocking: runs in a thread of its own."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .config import DatabaseProbe
+from .model import Database, Raw, Replica
+
+try:
+    import pymysql
+    import pymysql.cursors
+
+    HAS_PYMYSQL = True
+except ImportError:
+    HAS_PYMYSQL = False
+
+LOST = (2006, 2013, 2014)
+CANNOT_CONNECT = (2002, 2003)
+SHUTTING_DOWN = (1053, 1077, 1079, 1927)
+WRITABLE = ("0", "OFF", "")
+Look = tuple[Raw, str, "Database | None"]
+
+
+def replica_from_row(row: t.Mapping[str, t.Any]) -> Replica:
+    """Both dialects' column names."""
+
+    def column(new: str, old: str) -> t.Any:
+        return row[new] if new in row else row.get(old)
+
+    lag = column("Seconds_Behind_Source", "Seconds_Behind_Master")
+    errors = [str(row[name]) for name in ("Last_IO_Error", "Last_SQL_Error") if row.get(name)]
+    return Replica(
+        io_running=column("Replica_IO_Running", "Slave_IO_Running") == "Yes",
+        sql_running=column("Replica_SQL_Running", "Slave_SQL_Running") == "Yes",
+        lag=None if lag is None else float(lag),
+        source=f"{column('Source_Host', 'Master_Host')}:{column('Source_Port', 'Master_Port')}",
+        error="; ".join(errors),
+    )
+
+
+class DatabaseLook:
+    """A connection that is kept, and one look per call."""
+
+    def __init__(self, probe: DatabaseProbe, timeout: float) -> None:
+        self._probe = probe
+        self._timeout = timeout
+        self._connection: t.Any = None
+
+    def __call__(self) -> Look:
+        if not HAS_PYMYSQL:
+            return Raw.BUSY, "PyMySQL is not installed: the database is not watched", None
+        had_connection = self._connection is not None
+        look = self._try()
+        if look[0] is Raw.BROKEN and had_connection:
+            return self._try()  # an old connection may have been closed for its own reasons
+        return look
+
+    def _try(self) -> Look:
+        try:
+            if self._connection is None:
+                self._connection = pymysql.connect(
+                    read_default_file=self._probe.option_file,
+                    unix_socket=self._probe.socket,
+                    connect_timeout=self._timeout,
+                    read_timeout=self._timeout,
+                    write_timeout=self._timeout,
+                    cursorclass=pymysql.cursors.DictCursor,
+                    charset="utf8mb4",
+                    autocommit=True,
+                )
+            return Raw.OK, "answers", self._ask()
+        except pymysql.err.MySQLError as error:
+            self.close()
+            return self._classify(error)
+        except (OSError, RuntimeError, ValueError) as error:
+            self.close()
+            return Raw.BUSY, f"cannot look: {error}", None
+
+    def _ask(self) -> Database:
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT @@global.read_only AS read_only, @@version AS version")
+            row = cursor.fetchone()
+            replica, problem = None, ""
+            try:
+                cursor.execute("SHOW REPLICA STATUS")
+                status = cursor.fetchone()
+                replica = replica_from_row(status) if status else None
+            except pymysql.err.MySQLError as error:
+                if error.args and error.args[0] in LOST:
+                    raise
+                problem = f"SHOW REPLICA STATUS: {error.args[-1]}"
+        read_only = str(row["read_only"]).upper() not in WRITABLE
+        return Database(str(row["version"]), read_only, replica, problem)
+
+    def _classify(self, error: t.Any) -> Look:
+        code = error.args[0] if error.args else 0
+        cause = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+        text = f"{error.args[-1] if error.args else error}"
+        if isinstance(cause, TimeoutError) or "timed out" in text:
+            return Raw.SILENT, f"no answer within {self._timeout:g} s", None
+        if code in CANNOT_CONNECT and isinstance(cause, PermissionError):
+            return Raw.BUSY, f"cannot look: {text}", None
+        if code in CANNOT_CONNECT or code in LOST or code in SHUTTING_DOWN:
+            return Raw.BROKEN, text, None
+        return Raw.BUSY, f"error {code}: {text}", None
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection._force_close()
+            self._connection = None

@@ -1,0 +1,156 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The HTTP side: answers are computed by a pure function; the server is small and does not wait for anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import typing as t
+from urllib.parse import parse_qs, urlsplit
+
+from .model import Database, Raw
+
+MAX_REQUEST = 8192
+MAX_CONNECTIONS = 128
+PATIENCE = 3.0
+REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+Answer = tuple[int, str]
+
+
+class View(t.Protocol):
+    """What the answers are made of."""
+
+    @property
+    def started(self) -> bool: ...
+
+    @property
+    def severity(self) -> int | None: ...
+
+    def summary(self) -> str: ...
+
+    def database(self) -> tuple[Raw, str, Database | None]:
+        """The last look, its text, and the last description that is still believed (None: none)."""
+
+    def status(self) -> dict[str, t.Any]: ...
+
+
+def answer(method: str, target: str, view: View) -> Answer:
+    """Status and body for one request."""
+    if method not in ("GET", "HEAD", "OPTIONS"):
+        return 405, "only GET, HEAD and OPTIONS\n"
+    try:
+        parts = urlsplit(target)
+        query = parse_qs(parts.query)
+    except ValueError:
+        return 400, "not a request target\n"
+    if parts.path == "/status.json":
+        return 200, json.dumps(view.status(), indent=2, sort_keys=True) + "\n"
+    if parts.path == "/health":
+        return (200 if view.severity == 0 else 503), view.summary() + "\n"
+    if parts.path not in ("/primary", "/replica", "/readable"):
+        return 404, "paths: /primary /replica?max_lag=SECONDS /readable /health /status.json\n"
+    _raw, text, database = view.database()
+    if database is None:
+        return 503, f"database: {text}\n"
+    if parts.path == "/readable":
+        return 200, f"{database.version}\n"
+    if parts.path == "/primary":
+        return (503, "read-only\n") if database.read_only else (200, "writable\n")
+    return _replica(database, query.get("max_lag", []))
+
+
+def _replica(database: Database, max_lag: list[str]) -> Answer:
+    try:
+        limit = float(max_lag[0]) if max_lag else None
+    except ValueError:
+        return 400, "max_lag is not a number\n"
+    replica = database.replica
+    if replica is None:
+        return 503, "not a replica\n"
+    if not replica.running:
+        return 503, f"replication does not run: {replica.error or 'no error'}\n"
+    if replica.lag is None or (limit is not None and not replica.lag <= limit):
+        return 503, f"lag {replica.lag} s\n"
+    return 200, f"lag {replica.lag:g} s behind {replica.source}\n"
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = t.cast(asyncio.Transport, transport)
+        if len(self._server.connections) >= MAX_CONNECTIONS:
+            self._transport.abort()
+            return
+        self._server.connections.add(self)
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        self._server.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if b"\r\n\r\n" in self._received or b"\n\n" in self._received:
+            self._server.respond(self, self._received)
+        elif len(self._received) > MAX_REQUEST:
+            self.send(400, "request too long\n", True)
+
+    def send(self, status: int, body: str, with_body: bool) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        content = body.encode()
+        kind = "application/json" if body.startswith("{") else "text/plain; charset=utf-8"
+        head = (
+            f"HTTP/1.0 {status} {REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
+            "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+        )
+        transport.write(head.encode() + (content if with_body else b""))
+        transport.close()
+
+
+class Server:
+    """Answers from the view; requests that come before the first look wait for it (or for their own patience)."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.connections: set[_Connection] = set()
+        self._waiting: list[tuple[_Connection, bytes]] = []
+        self._servers: list[asyncio.Server] = []
+
+    async def listen(self, sockets: list[socket.socket], endpoints: t.Iterable[tuple[str, int]]) -> None:
+        loop = asyncio.get_running_loop()
+        if not sockets:
+            for host, port in endpoints:
+                self._servers.append(await loop.create_server(lambda: _Connection(self), host, port))
+        for sock in sockets:
+            sock.setblocking(False)
+            self._servers.append(await loop.create_server(lambda: _Connection(self), sock=sock))
+
+    def respond(self, connection: _Connection, request: bytes) -> None:
+        if not self._view.started:
+            self._waiting.append((connection, request))
+            return
+        words = request.split(b"\n", 1)[0].decode("latin-1").split()
+        if len(words) != 3 or not words[2].startswith("HTTP/"):
+            connection.send(400, "not HTTP\n", True)
+            return
+        status, body = answer(words[0], words[1], self._view)
+        connection.send(status, body, words[0] != "HEAD")
+
+    def release(self) -> None:
+        """The first look is done."""
+        waiting, self._waiting = self._waiting, []
+        for connection, request in waiting:
+            self.respond(connection, request)
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
