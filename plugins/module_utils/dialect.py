@@ -1,0 +1,149 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every statement and column name that differs between MySQL 5.7 to 9.x and MariaDB 10.5 to 12."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from .errors import TandemError
+from .gtid import MARIADB, MYSQL
+
+Version = tuple[int, int, int]
+_VERSION = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)\.(\d+)", re.ASCII)
+
+# Our own schema: who these data are (see Server.write_lineage), later the canary.
+SCHEMA = "tandem"
+
+# Variables observed in one statement; those of the other engine are simply not there.
+VARIABLES = (
+    "version",
+    "version_comment",
+    "hostname",
+    "port",
+    "server_id",
+    "server_uuid",
+    "datadir",
+    "pid_file",
+    "log_bin",
+    "log_slave_updates",
+    "log_replica_updates",
+    "read_only",
+    "super_read_only",
+    "report_host",
+    "gtid_mode",
+    "gtid_strict_mode",
+    "gtid_domain_id",
+    "gtid_executed",
+    "gtid_purged",
+    "gtid_binlog_state",
+    "gtid_slave_pos",
+    "rpl_semi_sync_source_enabled",
+    "rpl_semi_sync_replica_enabled",
+    "rpl_semi_sync_master_enabled",
+    "rpl_semi_sync_slave_enabled",
+)
+STATUS = (
+    "Uptime",
+    "Rpl_semi_sync_source_status",
+    "Rpl_semi_sync_source_clients",
+    "Rpl_semi_sync_replica_status",
+    "Rpl_semi_sync_master_status",
+    "Rpl_semi_sync_master_clients",
+    "Rpl_semi_sync_slave_status",
+)
+
+# What SHOW REPLICA STATUS calls it in new words; the old ones are derived (Source -> Master, Replica -> Slave).
+_NEW_TO_OLD = (("Source", "Master"), ("Replica", "Slave"))
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one server speaks."""
+
+    engine: str
+    version: Version
+
+    @classmethod
+    def of(cls, version: str, comment: str = "") -> Dialect:
+        """Recognise a server by what it says of itself."""
+        match = _VERSION.match(version)
+        if match is None:
+            raise TandemError(f"{version[:60]!r} is not a version of MySQL or MariaDB.")
+        engine = MARIADB if "mariadb" in (version + comment).lower() else MYSQL
+        return cls(engine, (int(match[1]), int(match[2]), int(match[3])))
+
+    @property
+    def series(self) -> str:
+        """Servers of one series can be copied from one another."""
+        return f"{self.version[0]}.{self.version[1]}"
+
+    @property
+    def new_words(self) -> bool:
+        """MySQL: SOURCE and REPLICA. MariaDB keeps MASTER and SLAVE everywhere."""
+        return self.engine == MYSQL and self.version >= (8, 0, 23)
+
+    def _word(self, new: str, old: str) -> str:
+        return new if self.new_words else old
+
+    @property
+    def show_replica_status(self) -> str:
+        return self._word("SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
+
+    @property
+    def start_replica(self) -> str:
+        return self._word("START REPLICA", "START SLAVE")
+
+    @property
+    def stop_replica(self) -> str:
+        return self._word("STOP REPLICA", "STOP SLAVE")
+
+    @property
+    def forget_source(self) -> str:
+        return self._word("RESET REPLICA ALL", "RESET SLAVE ALL")
+
+    @property
+    def forget_binlog(self) -> str:
+        if self.engine == MYSQL and self.version >= (8, 2, 0):
+            return "RESET BINARY LOGS AND GTIDS"
+        return "RESET MASTER"
+
+    def change_source(self, options: t.Mapping[str, t.Any]) -> tuple[str, list[t.Any]]:
+        """The statement that names the source, with its arguments. Options are named in new words."""
+        head = self._word("CHANGE REPLICATION SOURCE TO", "CHANGE MASTER TO")
+        named = {name if self.new_words else _old(name).upper(): value for name, value in options.items()}
+        return f"{head} " + ", ".join(f"{name} = %s" for name in named), list(named.values())
+
+    @property
+    def follow_gtid(self) -> str:
+        """The rest of that statement: follow by GTID, never by file and offset."""
+        return f"{self._word('SOURCE', 'MASTER')}_AUTO_POSITION = 1" if self.engine == MYSQL else "MASTER_USE_GTID = slave_pos"
+
+    def column(self, row: t.Mapping[str, t.Any], name: str) -> t.Any:
+        """A column of SHOW REPLICA STATUS by its new name, whatever this server calls it."""
+        return row.get(name, row.get(_old(name)))
+
+    def semi_sync(self, values: t.Mapping[str, t.Any], side: str, what: str) -> tuple[str, t.Any] | None:
+        """Name and value of a semi-sync variable or status; side is source or replica. None: not loaded."""
+        old = {"source": "master", "replica": "slave"}[side]
+        for name in (f"rpl_semi_sync_{side}_{what}", f"rpl_semi_sync_{old}_{what}"):
+            for key, value in values.items():
+                if key.lower() == name:
+                    return name, value
+        return None
+
+    @property
+    def stop_at_statement(self) -> str:
+        """Waits until the applier has come to a set; 0: it has."""
+        return (
+            "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)" if self.engine == MYSQL else "SELECT MASTER_GTID_WAIT(%s, %s)"
+        )
+
+
+def _old(name: str) -> str:
+    for new, old in _NEW_TO_OLD:
+        name = name.replace(new, old).replace(new.upper(), old.upper())
+    return name

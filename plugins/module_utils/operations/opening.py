@@ -1,0 +1,108 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open a server for writes, or close it."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from ..decide import Node, Verdict, may_open
+from ..errors import Refused
+from ..server import Server
+from ..state import ServerState
+
+
+@dataclass
+class Outcome:
+    """What an operation found, did, and left."""
+
+    before: dict[str, t.Any]
+    after: dict[str, t.Any]
+    actions: list[str] = field(default_factory=list)
+    reason: str = ""
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.actions)
+
+
+def role_of(state: ServerState) -> dict[str, t.Any]:
+    """The part of a state that a role change changes."""
+    return {
+        "read_only": state.read_only,
+        "super_read_only": state.super_read_only,
+        "semi_sync_source": state.semi_sync_source,
+        "source": state.replication.source_host if state.replication else None,
+        "lineage": "present" if state.lineage else "missing",
+    }
+
+
+def open_for_writes(
+    server: Server, name: str, peer: Node, *, peer_is_dead: bool, timeout: float, dry_run: bool
+) -> tuple[Outcome, Verdict]:
+    """Open, after having made sure that the peer is closed. Raises Refused with everything as it was."""
+    seen = server.observe()
+    if seen.replication is not None and seen.read_only:
+        # What it received counts as its own; it is just not applied yet.
+        server.apply_received(timeout)
+        seen = server.observe()
+    local = Node(name, "", seen)
+    verdict = may_open(local, peer, peer_is_dead=peer_is_dead)
+    if not verdict.allowed:
+        raise Refused(verdict.reason, verdict.remedy)
+    wanted = {**role_of(seen), "read_only": False, "source": None, "lineage": "present"}
+    if seen.super_read_only is not None:
+        wanted["super_read_only"] = False
+    if seen.semi_sync_source is not None:
+        wanted["semi_sync_source"] = True
+    outcome = Outcome(role_of(seen), wanted, reason=verdict.reason)
+    if seen.replication is not None:
+        outcome.actions.append(f"stop replicating from {seen.replication.source_host}")
+    if seen.read_only:
+        outcome.actions.append("open for writes")
+    if not seen.lineage:
+        outcome.actions.append("name the data")
+    if seen.semi_sync_source is False:
+        outcome.actions.append("switch the source side of semi-sync on")
+    if not dry_run:
+        _open(server, seen)
+    return outcome, verdict
+
+
+def _open(server: Server, seen: ServerState) -> None:
+    if seen.replication is not None:
+        server.stop_replica()
+        server.forget_source()
+    if seen.lineage:
+        # Before the first write, so that no commit is acknowledged without the replica.
+        server.set_semi_sync(source=True, replica=True)
+        if seen.read_only:
+            server.open_for_writes()
+        return
+    # New data: no replica exists that semi-sync could wait for.
+    if seen.read_only:
+        server.open_for_writes()
+    server.write_lineage(seen.hostname)
+    server.set_semi_sync(source=True, replica=True)
+
+
+def close_for_writes(server: Server, *, dry_run: bool) -> Outcome:
+    """Close. Always allowed."""
+    seen = server.observe()
+    wanted = {**role_of(seen), "read_only": True}
+    if seen.super_read_only is not None:
+        wanted["super_read_only"] = True
+    if seen.semi_sync_source is not None:
+        wanted["semi_sync_source"] = False
+    outcome = Outcome(role_of(seen), wanted, reason="Asked to.")
+    if not seen.read_only or seen.super_read_only is False:
+        outcome.actions.append("close for writes")
+    if seen.semi_sync_source:
+        outcome.actions.append("switch the source side of semi-sync off")
+    if not dry_run:
+        if outcome.actions:
+            server.close_for_writes()
+        server.set_semi_sync(source=False, replica=True)
+    return outcome

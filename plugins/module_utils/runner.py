@@ -1,0 +1,75 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands of this machine, each with a bound. Passed in, so that a test can pass another one."""
+
+from __future__ import annotations
+
+import subprocess
+import typing as t
+from dataclasses import dataclass
+
+from .errors import TandemError
+
+_TAIL = 1500
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+
+class CommandFailed(TandemError):
+    """A command failed or took too long."""
+
+    def __init__(self, result: Result, remedy: str = "") -> None:
+        said = (result.stderr or result.stdout).strip()[-_TAIL:]
+        super().__init__(f"{' '.join(result.argv[:3])} ended with {result.status}: {said or 'it said nothing'}.", remedy)
+        self.result = result
+
+
+class Runner:
+    """Runs commands."""
+
+    def run(self, argv: t.Sequence[str], timeout: float = 60, check: bool = True) -> Result:
+        try:
+            done = subprocess.run(list(argv), capture_output=True, text=True, errors="replace", timeout=timeout, check=False)
+            result = Result(tuple(argv), done.returncode, done.stdout, done.stderr)
+        except FileNotFoundError:
+            result = Result(tuple(argv), 127, "", "command not found")
+        except subprocess.TimeoutExpired:
+            result = Result(tuple(argv), 124, "", f"not done after {timeout:g} s")
+        if check and result.status != 0:
+            raise CommandFailed(result)
+        return result
+
+
+@dataclass(frozen=True)
+class Service:
+    """The database as a systemd service."""
+
+    name: str
+    runner: Runner
+    timeout: float = 120
+
+    def stop(self) -> None:
+        self.runner.run(["systemctl", "stop", self.name], self.timeout)
+
+    def start(self) -> None:
+        # A unit that failed often lately would be refused without this.
+        self.runner.run(["systemctl", "reset-failed", self.name], check=False)
+        done = self.runner.run(["systemctl", "start", self.name], self.timeout, check=False)
+        if done.status != 0 or not self.active():
+            log = self.runner.run(["journalctl", "--unit", self.name, "--lines=15", "--no-pager", "--output=cat"], check=False)
+            raise CommandFailed(
+                Result(done.argv, done.status, done.stdout, f"{done.stderr.strip()} {log.stdout.strip()}"),
+                f"See journalctl --unit {self.name}.",
+            )
+
+    def active(self) -> bool:
+        return self.runner.run(["systemctl", "is-active", "--quiet", self.name], check=False).status == 0

@@ -1,0 +1,95 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Replace a data directory by another one so that a kill at any moment loses neither.
+
+Both live inside the data directory, which may be a mount point: DATADIR/.tandem/seed is what comes, .tandem/old is what
+was there until the new one works. While names are moved, .tandem/swapping exists, and the unit refuses to start.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ..errors import Refused
+
+WORK = ".tandem"
+# Kept free beyond the size of the copy: temporary files and the first binary logs.
+_RESERVE = 256 * 1024 * 1024
+
+
+class DataDirectory:
+    """A data directory with room for its successor."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.work = self.path / WORK
+        self.seed = self.work / "seed"
+        self.old = self.work / "old"
+        self._swapping = self.work / "swapping"
+        self._out = self.work / "out"
+
+    def require_space(self, needed: int) -> None:
+        """Old and new exist side by side."""
+        free = shutil.disk_usage(self.path).free
+        wanted = int(needed * 1.1) + _RESERVE
+        if free < wanted:
+            raise Refused(
+                f"{self.path} has {_mib(free)} free; the copy needs {_mib(wanted)} beside the present data.",
+                "Nothing was changed. Make room, then run this again.",
+            )
+
+    def interrupted(self) -> bool:
+        """True if an earlier call died between taking the old data away and proving the new."""
+        return self._swapping.exists() or self.old.exists()
+
+    def begin(self) -> Path:
+        """An empty place for the copy."""
+        shutil.rmtree(self.seed, ignore_errors=True)
+        self.seed.mkdir(mode=0o700, parents=True)
+        self.work.chmod(0o700)
+        return self.seed
+
+    def swap(self) -> None:
+        """The copy becomes the data; the data become the old ones. The server must be stopped."""
+        self._swapping.touch()
+        self._out.unlink(missing_ok=True)
+        self.old.mkdir(mode=0o700)
+        self._move_out(self.old)
+        self._out.touch()
+        self._move_in(self.seed)
+        self._swapping.unlink()
+
+    def restore(self) -> None:
+        """The old data become the data again, from wherever the swap had come to. The server must be stopped."""
+        if self.old.exists():
+            self._swapping.touch()
+            dropped = self.work / "dropped"
+            # Until everything was out, whatever lies in the data directory is old; from then on it is new.
+            if self._out.exists():
+                dropped.mkdir(mode=0o700, exist_ok=True)
+                self._move_out(dropped)
+                self._out.unlink()
+            self._move_in(self.old)
+            shutil.rmtree(dropped, ignore_errors=True)
+        shutil.rmtree(self.seed, ignore_errors=True)
+        self._swapping.unlink(missing_ok=True)
+
+    def keep_new(self) -> None:
+        """The new data work: the old ones may go."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _move_out(self, target: Path) -> None:
+        for entry in sorted(self.path.iterdir()):
+            if entry.name != WORK:
+                shutil.move(entry, target / entry.name)
+
+    def _move_in(self, source: Path) -> None:
+        for entry in sorted(source.iterdir()):
+            shutil.move(entry, self.path / entry.name)
+        source.rmdir()
+
+
+def _mib(size: int) -> str:
+    return f"{size // (1024 * 1024)} MiB"

@@ -1,0 +1,83 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copy a MySQL server by its CLONE plugin. The server here pulls everything itself, over TLS."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+from ..connection import Endpoint
+from ..errors import OperationFailed, StatementFailed, TandemError, Unreachable
+from ..runner import Service
+from ..server import Server
+
+# The copy is complete, but nobody restarts the server for it; or it went away to restart.
+_RESTART = (3707, 2006, 2013, 1053)
+_POLL = 0.5
+_RESTART_TIMEOUT = 180.0
+
+
+def size_of(endpoint: Endpoint) -> int:
+    """Bytes that the data of this server take."""
+    server = Server.at(endpoint)
+    try:
+        return server.data_size()
+    finally:
+        server.close()
+
+
+def clone(
+    here: Endpoint,
+    donor: Endpoint,
+    service: Service,
+    timeout: float,
+    clock: t.Callable[[], float],
+    pause: t.Callable[[float], None],
+) -> None:
+    """Replace all data of the server here by the donor's. Called again after a kill, it simply starts over."""
+    server = Server.at(replace(here, read_timeout=timeout))
+    try:
+        # The copy is DDL to the server; it refuses while closed even for administrators.
+        server.open_for_writes()
+        server.clone_from(donor.host, donor.port, donor.user, donor.password)
+    except StatementFailed as error:
+        if error.code not in _RESTART:
+            server.close_for_writes()
+            raise OperationFailed(
+                f"CLONE from {donor.host} failed: {error}",
+                "This server is closed and may be empty now. Mend what it says and run this again.",
+            ) from error
+    finally:
+        server.close()
+    _wait_for_restart(here, service, clock, pause)
+
+
+def _wait_for_restart(here: Endpoint, service: Service, clock: t.Callable[[], float], pause: t.Callable[[float], None]) -> None:
+    deadline = clock() + _RESTART_TIMEOUT
+    while True:
+        try:
+            server = Server.at(here)
+        except Unreachable as error:
+            if clock() > deadline:
+                raise OperationFailed("The server did not come back after CLONE.", "See its log.") from error
+            # Not every unit restarts a server that stops by itself.
+            if not service.active():
+                service.start()
+            pause(_POLL)
+            continue
+        try:
+            state, number, message = server.clone_result()
+        except TandemError as error:
+            if clock() > deadline:
+                raise OperationFailed(f"The server does not say how CLONE ended: {error}", "See its log.") from error
+            pause(_POLL)
+            continue
+        finally:
+            server.close()
+        if state == "Completed":
+            return
+        if state == "Failed" or clock() > deadline:
+            raise OperationFailed(f"CLONE ended as {state or 'nothing'}: error {number}, {message}.", "Run this again.")
+        pause(_POLL)

@@ -1,0 +1,323 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One database server: what it is (observe), and the few things that change its role. Nothing here decides."""
+
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+import uuid
+from pathlib import Path
+
+from .connection import Connection, Endpoint, Row
+from .dialect import SCHEMA, STATUS, VARIABLES, Dialect
+from .errors import AccessDenied, OperationFailed, StatementFailed, Unreachable
+from .gtid import MARIADB, MYSQL, GtidSet
+from .state import ABSENT, RUNNING, STOPPED, UNKNOWN, Replication, ServerState
+
+_SYSTEM_SCHEMAS = {"mysql", "sys", "information_schema", "performance_schema", "ndbinfo", SCHEMA}
+_NO_SUCH_TABLE = (1049, 1146)
+# A thread that waits for an answer looks whether replication still runs at least this often.
+_LOOK_EVERY = 5
+
+
+class Server:
+    """A server that answers."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._here = bool(connection.endpoint.socket)
+        row = connection.rows("SELECT VERSION() AS version, @@version_comment AS comment")[0]
+        self.dialect = Dialect.of(str(row["version"]), str(row["comment"]))
+
+    @classmethod
+    def at(cls, endpoint: Endpoint) -> Server:
+        return cls(Connection(endpoint))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def observe(self) -> ServerState:
+        """Everything that decisions need, in a handful of statements."""
+        say = self.dialect
+        v = self._shown("SHOW GLOBAL VARIABLES", VARIABLES)
+        status = self._shown("SHOW GLOBAL STATUS", STATUS)
+        replica_status = self._connection.rows(say.show_replica_status)
+        schemas = [str(next(iter(row.values()))) for row in self._connection.rows("SHOW DATABASES")]
+        source_on = say.semi_sync(v, "source", "enabled")
+        replica_on = say.semi_sync(v, "replica", "enabled")
+        clients = say.semi_sync(status, "source", "clients")
+        active = say.semi_sync(status, "source", "status")
+        return ServerState(
+            state=RUNNING,
+            engine=say.engine,
+            version=".".join(map(str, say.version)),
+            hostname=str(v.get("hostname", "")),
+            port=int(v.get("port", 3306)),
+            server_id=int(v.get("server_id", 0)),
+            server_uuid=str(v.get("server_uuid", "")),
+            datadir=str(v.get("datadir", "")),
+            started=_started(str(v.get("pid_file", "")), str(v.get("datadir", ""))) if self._here else 0.0,
+            log_bin=_on(v.get("log_bin")),
+            read_only=_on(v.get("read_only")),
+            super_read_only=_on(v["super_read_only"]) if "super_read_only" in v else None,
+            gtid=str(self._transactions(v)),
+            gtid_purged=str(v.get("gtid_purged", "")).replace("\n", ""),
+            replication=self._replication(replica_status[0]) if replica_status else None,
+            semi_sync_source=_on(source_on[1]) if source_on else None,
+            semi_sync_replica=_on(replica_on[1]) if replica_on else None,
+            semi_sync_active=bool(active and _on(active[1]) and clients and int(clients[1]) > 0),
+            replicas=self._connected_replicas(),
+            schemas=tuple(sorted(name for name in schemas if _of_users(name))),
+            lineage=self._lineage() if SCHEMA in schemas else "",
+        )
+
+    def _shown(self, statement: str, names: t.Sequence[str]) -> dict[str, t.Any]:
+        wanted = ", ".join(["%s"] * len(names))
+        rows = self._connection.rows(f"{statement} WHERE Variable_name IN ({wanted})", names)
+        return {row["Variable_name"].lower(): row["Value"] for row in rows}
+
+    def _transactions(self, v: t.Mapping[str, t.Any]) -> GtidSet:
+        if self.dialect.engine == MYSQL:
+            return GtidSet.parse(str(v.get("gtid_executed", "")), MYSQL)
+        # With log_slave_updates everything applied is in the binary log; right after a copy only the position knows.
+        return GtidSet.parse(str(v.get("gtid_binlog_state", "")), MARIADB) | GtidSet.parse(
+            str(v.get("gtid_slave_pos", "")), MARIADB
+        )
+
+    def _replication(self, row: Row) -> Replication:
+        def seen(name: str, default: t.Any = "") -> t.Any:
+            value = self.dialect.column(row, name)
+            return default if value is None else value
+
+        mariadb = self.dialect.engine == MARIADB
+        lag = self.dialect.column(row, "Seconds_Behind_Source")
+        return Replication(
+            source_host=str(seen("Source_Host")),
+            source_port=int(seen("Source_Port", 3306)),
+            source_user=str(seen("Source_User")),
+            source_id=int(seen("Source_Server_Id", 0)),
+            source_uuid=str(seen("Source_UUID")),
+            follows_gtid=seen("Using_Gtid") == "Slave_Pos" if mariadb else int(seen("Auto_Position", 0)) == 1,
+            tls=seen("Source_SSL_Allowed") == "Yes",
+            tls_verified=seen("Source_SSL_Verify_Server_Cert") == "Yes",
+            tls_ca=str(seen("Source_SSL_CA_File")),
+            connect_retry=int(seen("Connect_Retry", 60)),
+            io_running=seen("Replica_IO_Running", "No") != "No",
+            io_connected=seen("Replica_IO_Running") == "Yes",
+            io_errno=int(seen("Last_IO_Errno", 0)),
+            io_error=str(seen("Last_IO_Error")),
+            sql_running=seen("Replica_SQL_Running") == "Yes",
+            sql_errno=int(seen("Last_SQL_Errno", 0)),
+            sql_error=str(seen("Last_SQL_Error")),
+            lag_seconds=None if lag is None else int(lag),
+            retrieved=str(seen("Gtid_IO_Pos" if mariadb else "Retrieved_Gtid_Set")).replace("\n", ""),
+        )
+
+    def _connected_replicas(self) -> tuple[str, ...]:
+        rows = self._connection.rows(
+            "SELECT DISTINCT SUBSTRING_INDEX(host, ':', 1) AS host FROM information_schema.processlist"
+            " WHERE command LIKE 'Binlog Dump%'"
+            if self.dialect.engine == MARIADB
+            else "SELECT DISTINCT processlist_host AS host FROM performance_schema.threads"
+            " WHERE processlist_command LIKE 'Binlog Dump%'"
+        )
+        return tuple(sorted(str(row["host"]) for row in rows))
+
+    def _lineage(self) -> str:
+        try:
+            return str(self._connection.value(f"SELECT id FROM {SCHEMA}.lineage ORDER BY created, id LIMIT 1") or "")
+        except StatementFailed as error:
+            if error.code in _NO_SUCH_TABLE:
+                return ""
+            raise
+
+    def data_size(self) -> int:
+        """Bytes that a copy of this server needs, redo log and all: rather too much than too little."""
+        table, column = "innodb_tablespaces", "file_size"
+        if self.dialect.engine == MARIADB:
+            table = "innodb_sys_tablespaces"
+        tables = self._connection.value(f"SELECT SUM({column}) FROM information_schema.{table}")
+        others = self._connection.value(
+            "SELECT SUM(data_length + index_length) FROM information_schema.tables WHERE engine <> 'InnoDB'"
+        )
+        redo = self._connection.value(
+            "SELECT @@innodb_log_file_size" if self.dialect.engine == MARIADB else "SELECT @@innodb_redo_log_capacity"
+        )
+        return int(tables or 0) + int(others or 0) + int(redo or 0)
+
+    # What changes the role.
+
+    def close_for_writes(self) -> None:
+        self._run("SET GLOBAL read_only = ON")
+        if self.dialect.engine == MYSQL:
+            self._run("SET GLOBAL super_read_only = ON")
+
+    def open_for_writes(self) -> None:
+        self._run("SET GLOBAL read_only = OFF")
+
+    def set_semi_sync(self, *, source: bool, replica: bool) -> None:
+        """Only the side that belongs to the role: a replica that waits for its own replica would wait for ever."""
+        enabled = self._shown("SHOW GLOBAL VARIABLES", VARIABLES)
+        for side, value in (("source", source), ("replica", replica)):
+            variable = self.dialect.semi_sync(enabled, side, "enabled")
+            if variable is not None and _on(variable[1]) != value:
+                self._run(f"SET GLOBAL {variable[0]} = {'ON' if value else 'OFF'}")
+
+    def stop_replica(self) -> None:
+        self._run(self.dialect.stop_replica)
+
+    def start_replica(self) -> None:
+        self._run(self.dialect.start_replica)
+
+    def forget_source(self) -> None:
+        self._run(self.dialect.forget_source)
+
+    def set_source(self, options: t.Mapping[str, t.Any]) -> None:
+        statement, arguments = self.dialect.change_source(options)
+        self._connection.rows(f"{statement}, {self.dialect.follow_gtid}", arguments)
+
+    def set_position(self, transactions: GtidSet) -> None:
+        """MariaDB: from here on the replica asks for what comes after these."""
+        self._connection.rows("SET GLOBAL gtid_slave_pos = %s", [transactions.position()])
+
+    def begin_binlog(self, transactions: GtidSet) -> None:
+        """MariaDB, after a copy: an empty binary log that knows what came before it."""
+        self._run(self.dialect.forget_binlog)
+        self._connection.rows("SET GLOBAL gtid_binlog_state = %s", [str(transactions)])
+
+    def write_lineage(self, created_on: str) -> str:
+        """A name for these data. Every copy carries it, so two servers can tell that their histories are one."""
+        name = str(uuid.uuid4())
+        self._run(f"CREATE DATABASE IF NOT EXISTS {SCHEMA}")
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {SCHEMA}.lineage (id CHAR(36) NOT NULL PRIMARY KEY,"
+            " created TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, created_on VARCHAR(255) NOT NULL) ENGINE=InnoDB"
+        )
+        self._connection.rows(f"INSERT INTO {SCHEMA}.lineage (id, created_on) VALUES (%s, %s)", [name, created_on])
+        return name
+
+    def stored_password(self) -> str | None:
+        """The password with which this server logs in at its source; None: it cannot be read."""
+        try:
+            if self.dialect.engine == MYSQL:
+                value = self._connection.value("SELECT user_password FROM mysql.slave_master_info WHERE channel_name = ''")
+                return None if value is None else str(value)
+            lines = (Path(self._datadir()) / "master.info").read_text(encoding="utf-8").splitlines()
+            # Their number, file, offset, host, user, password.
+            return lines[5]
+        except (StatementFailed, OSError, IndexError):
+            return None
+
+    def _datadir(self) -> str:
+        return str(self._connection.value("SELECT @@datadir"))
+
+    def clone_from(self, host: str, port: int, user: str, password: str) -> None:
+        """MySQL: replace all data by a copy of another server's. The server restarts itself, or stops, afterwards."""
+        self._connection.rows("SET GLOBAL clone_valid_donor_list = %s", [f"{host}:{port}"])
+        self._connection.rows(
+            "CLONE INSTANCE FROM %s@%s:" + str(int(port)) + " IDENTIFIED BY %s REQUIRE SSL", [user, host, password]
+        )
+
+    def clone_result(self) -> tuple[str, int, str]:
+        """MySQL: state, error number and message of the last clone."""
+        rows = self._connection.rows("SELECT state, error_no, error_message FROM performance_schema.clone_status")
+        if not rows:
+            return "", 0, ""
+        row = {name.lower(): value for name, value in rows[0].items()}
+        return str(row["state"]), int(row["error_no"]), str(row["error_message"])
+
+    # What waits.
+
+    def apply_received(self, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> None:
+        """Wait until everything that was received has been applied."""
+        deadline = clock() + timeout
+        while True:
+            seen = self.observe()
+            if seen.replication is None or not seen.replication.retrieved:
+                return
+            received = GtidSet.parse(seen.replication.retrieved, self.dialect.engine)
+            if received <= seen.transactions or not seen.transactions.behind(received):
+                return
+            if not seen.replication.sql_running:
+                raise OperationFailed(
+                    f"{seen.hostname} has received {seen.transactions.behind(received)} transactions that it does not apply:"
+                    f" {seen.replication.sql_error or 'its SQL thread is stopped'}.",
+                    f"Start it ({self.dialect.start_replica}), or mend what it says, then run this again.",
+                )
+            left = deadline - clock()
+            if left <= 0:
+                raise OperationFailed(
+                    f"{seen.hostname} still lacks {seen.transactions.behind(received)} received transactions after {timeout:g} s.",
+                    "Run this again: it goes on where it is.",
+                )
+            self._connection.value(self.dialect.stop_at_statement, [received.position(), max(1, min(_LOOK_EVERY, int(left)))])
+
+    def _run(self, statement: str) -> None:
+        self._connection.rows(statement)
+
+
+def look(endpoint: Endpoint, datadir: str = "") -> ServerState:
+    """The state of a server that may not answer. With its data directory (it is here) silence can be told apart."""
+    try:
+        server = Server.at(endpoint)
+    except AccessDenied as error:
+        return ServerState(state=UNKNOWN, reason=str(error))
+    except Unreachable as error:
+        if not datadir:
+            return ServerState(state=UNKNOWN, reason=str(error))
+        if not has_data(datadir):
+            return ServerState(state=ABSENT, reason=f"{datadir} holds no system tables.", datadir=datadir)
+        if _refuses(endpoint):
+            return ServerState(state=STOPPED, reason=str(error), datadir=datadir)
+        return ServerState(state=UNKNOWN, reason=str(error), datadir=datadir)
+    try:
+        return server.observe()
+    except (Unreachable, StatementFailed) as error:
+        return ServerState(state=UNKNOWN, reason=str(error), datadir=datadir)
+    finally:
+        server.close()
+
+
+def has_data(datadir: str) -> bool:
+    """True if a server has been initialised there."""
+    return (Path(datadir) / "mysql").is_dir()
+
+
+def _refuses(endpoint: Endpoint) -> bool:
+    """Nobody listens on the socket."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(endpoint.connect_timeout)
+        try:
+            probe.connect(endpoint.socket)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _on(value: t.Any) -> bool:
+    """ON, 1 and MariaDB 12's NO_LOCK are on."""
+    return str(value).upper() not in ("OFF", "0", "", "NONE")
+
+
+def _of_users(name: str) -> bool:
+    # lost+found and the like show up as #mysql50#...
+    return name.lower() not in _SYSTEM_SCHEMAS and not name.startswith("#mysql50#")
+
+
+def _started(pid_file: str, datadir: str) -> float:
+    """When the server process of this machine started, on the wall clock of now; 0: not here."""
+    try:
+        pid = int((Path(datadir) / pid_file).read_text(encoding="ascii"))
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        ticks = int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
