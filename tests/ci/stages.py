@@ -129,7 +129,7 @@ def package(_fast: bool) -> list[Command]:
     archive = build / f"tandem-lemp-{version.group(1) if version else ''}.tar.gz"
     example = ROOT / "inventories" / "keepalived_atlas"
     inventory = example if example.exists() else ROOT / "inventories" / "lab"
-    plain = {"ANSIBLE_COLLECTIONS_PATH": str(installed), "ANSIBLE_CONFIG": "/dev/null"}
+    plain = {"ANSIBLE_COLLECTIONS_PATH": str(installed), "ANSIBLE_CONFIG": str(ROOT / "tests" / "ci" / "plain.cfg")}
     return [
         Command(["ansible-galaxy", "collection", "build", "--force", "--output-path", str(build)], cwd=TREE),
         Command([sys.executable, "-m", "galaxy_importer.main", str(archive)], cwd=build if build.exists() else CACHE),
