@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Figures of the pair: how long site.yml takes, and how long a visitor waits when something is lost.
 
 Virgin nodes of a lab of its own; nothing here judges: it prints what was measured and keeps it in .cache/bench.

@@ -84,7 +84,7 @@ async def watch(host: str, path: str, limit: float) -> None:
     await asyncio.gather(*tasks)
     _begin, length = prober.gap()
     kinds: dict[str, int] = {}
-    for _, kind in prober.bad:
+    for _when, kind in prober.bad:
         kinds[kind] = kinds.get(kind, 0) + 1
     print(json.dumps({"ready": announced, "gap_ms": round(length * 1000), "good": len(prober.good), "failed": len(prober.bad), "kinds": kinds}))
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def run_stage(stage: stages.Stage, fast: bool) -> Result:
     if failed:
         lines = text.splitlines()
         errors = [line for line in lines[:-SHOWN_OF_A_FAILURE] if line.startswith(("ERROR", "FATAL", "fatal:", "=> "))]
-        print("\n".join(errors[:SHOWN_OF_A_FAILURE] + lines[-SHOWN_OF_A_FAILURE:]))
-        print(f"[test] {stage.name}: FAILED ({', '.join(failed)}), {seconds:.0f} s, whole log in {log.relative_to(ROOT)}", flush=True)
+        shown = "\n".join(errors[:SHOWN_OF_A_FAILURE] + lines[-SHOWN_OF_A_FAILURE:])
+        print(f"{shown}\n[test] {stage.name}: FAILED ({', '.join(failed)}), {seconds:.0f} s, whole log in {log.relative_to(ROOT)}", flush=True)
     else:
         print(f"[test] {stage.name}: passed, {seconds:.0f} s", flush=True)
     return Result(stage.name, ", ".join(failed), seconds)
@@ -70,7 +71,10 @@ def main() -> int:
     programs = str(Path(sys.executable).parent)
     if programs not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
-    results = [run_stage(stages.ALL[name], asked.fast) for name in names]
+    # Two at a time where they do not disturb each other; stages with nodes have the machine for themselves.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = list(pool.map(lambda name: run_stage(stages.ALL[name], asked.fast), [name for name in names if not stages.ALL[name].alone]))
+    results += [run_stage(stages.ALL[name], asked.fast) for name in names if stages.ALL[name].alone]
     print(f"\n{'stage':<18} {'result':<8} {'seconds':>7}")
     for result in results:
         print(f"{result.name:<18} {'FAILED' if result.failed else 'passed':<8} {result.seconds:>7.0f}  {result.failed}".rstrip())

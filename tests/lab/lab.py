@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Nodes to try the collection on: podman containers that boot systemd, on networks of their own.
 
   lab.py up                        server1, server2 and client, made if need be

@@ -56,7 +56,7 @@ def state(lab: Lab, node: str) -> str:
 
 def _create_networks(lab: Lab) -> None:
     known = set(podman("network", "ls", "--format", "{{.Name}}").split())
-    for side, (octet, _) in NETWORKS.items():
+    for side, (octet, _interface) in NETWORKS.items():
         if lab.network(side) in known:
             continue
         prefix = f"10.{lab.net}.{octet}"

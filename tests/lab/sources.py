@@ -34,7 +34,7 @@ def _deb822(text: str) -> Iterator[tuple[str, str, list[str]]]:
             if line[:1] in " \t" and name:
                 fields[name] += " " + line.strip()
             elif ":" in line:
-                name, _, value = line.partition(":")
+                name, _colon, value = line.partition(":")
                 name = name.lower()
                 fields[name] = value.strip()
         if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() == "no":
@@ -62,7 +62,7 @@ def archives() -> list[tuple[str, str]]:
             entries += _deb822(text) if file.suffix == ".sources" else _one_line(text)
     wanted = (codename, f"{codename}-updates", f"{codename}-security")
     found = [(uri, suite) for uri, suite, components in entries if suite in wanted and "main" in components]
-    if not any(suite == codename for _, suite in found):
+    if not any(suite == codename for _uri, suite in found):
         raise LabError(f"no entry for {codename} main in {APT}/sources.list or sources.list.d")
     return list(dict.fromkeys(found))
 
