@@ -122,7 +122,7 @@ class Server:
     def __init__(self, view: View) -> None:
         self._view = view
         self.connections: set[_Connection] = set()
-        self._waiting: list[tuple[_Connection, bytes]] = []
+        self.waiting: list[tuple[_Connection, bytes]] = []
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, sockets: list[socket.socket], endpoints: t.Iterable[tuple[str, int]]) -> None:
@@ -136,7 +136,7 @@ class Server:
 
     def respond(self, connection: _Connection, request: bytes) -> None:
         if not self._view.started:
-            self._waiting.append((connection, request))
+            self.waiting.append((connection, request))
             return
         words = request.split(b"\n", 1)[0].decode("latin-1").split()
         if len(words) != 3 or not words[2].startswith("HTTP/"):
@@ -147,7 +147,7 @@ class Server:
 
     def release(self) -> None:
         """The first look is done."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for connection, request in waiting:
             self.respond(connection, request)
 
