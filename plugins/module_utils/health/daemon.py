@@ -140,6 +140,11 @@ class Daemon:
             },
         }
 
+    @property
+    def web_process(self) -> int | None:
+        """The main process of the web server that is followed."""
+        return self._web_process.pid
+
     # Observing.
 
     def local(self) -> Local:
@@ -309,3 +314,6 @@ class Daemon:
                     group.create_task(part())
         finally:
             self._server.close()
+            self._web_process.forget()
+            for link in (*self.peer_links.values(), *self.references.values()):
+                link.close()

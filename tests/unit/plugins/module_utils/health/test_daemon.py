@@ -1,0 +1,228 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Two real daemons, real datagrams and real processes, on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.health.config import Config, Network, Web
+from ansible_collections.tandem.lemp.plugins.module_utils.health.daemon import Daemon
+from ansible_collections.tandem.lemp.plugins.module_utils.health.heartbeat import Conversation
+
+KEY = b"a shared secret of the pair"
+ADDRESSES = {"node-a": "127.0.1.1", "node-b": "127.0.1.2"}
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(socket.AF_INET, kind) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Page:
+    """A web server that says 200 while it runs, with a main process to watch."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port(socket.SOCK_STREAM)
+        self.pid_file = directory / "web.pid"
+        self.process = subprocess.Popen(["sleep", "600"])
+        self.pid_file.write_text(f"{self.process.pid}\n")
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+            writer.close()
+
+        self._server = await asyncio.start_server(serve, "127.0.0.1", self.port)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Node:
+    """One node of the pair under test."""
+
+    def __init__(self, directory: Path, name: str, port: int) -> None:
+        directory.mkdir()
+        self.name, self.page = name, Page(directory)
+        self.fault = directory / "fault"
+        self.fault.write_text("0\n")
+        peer = next(other for other in ADDRESSES if other != name)
+        self.config = Config(
+            node=name,
+            peer=peer,
+            secret_file="",
+            fault_file=str(self.fault),
+            state_file=str(directory / "memory.json"),
+            http=(("127.0.0.1", free_port(socket.SOCK_STREAM)),),
+            port=port,
+            interval=0.05,
+            strikes=3,
+            patience=13,
+            peer_ticks=7,
+            networks=(Network("inside", "lo", ADDRESSES[name], ADDRESSES[peer], None),),
+            web=Web("127.0.0.1", self.page.port, "/healthz", str(self.page.pid_file), "sleep"),
+            php=None,
+            database=None,
+        )
+        self.daemon = Daemon(self.config, KEY)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self.page.start()
+        self._task = asyncio.create_task(self.daemon.run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self.page.stop()
+        self.page.kill()
+
+    async def restart_daemon(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self.daemon = Daemon(self.config, KEY)
+        self._task = asyncio.create_task(self.daemon.run())
+
+    @property
+    def letting_go(self) -> bool:
+        return self.fault.read_text() == "1\n"
+
+
+async def until(condition: t.Callable[[], bool], seconds: float = 15) -> float:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "this did not happen in time"
+        await asyncio.sleep(0.005)
+    return time.monotonic() - began
+
+
+Scenario = t.Callable[[Node, Node], t.Awaitable[None]]
+
+
+def play(directory: Path, scenario: Scenario) -> None:
+    """A healthy pair, and then the scenario."""
+
+    async def run() -> None:
+        port = free_port(socket.SOCK_DGRAM)
+        a, b = (Node(directory / name, name, port) for name in ADDRESSES)
+        try:
+            await a.start()
+            await b.start()
+            await until(lambda: all(n.daemon.severity == 0 and n.daemon.peer().severity == 0 for n in (a, b)))
+            await scenario(a, b)
+        finally:
+            await a.stop()
+            await b.stop()
+
+    asyncio.run(run())
+
+
+def test_the_node_whose_web_server_stops_lets_go_until_the_other_is_no_better(tmp_path: Path) -> None:
+    async def scenario(a: Node, b: Node) -> None:
+        assert not a.letting_go
+        assert not b.letting_go
+        a.page.stop()
+        await until(lambda: a.letting_go)
+        assert not b.letting_go
+        b.page.stop()
+        await until(lambda: not a.letting_go)
+        assert not b.letting_go
+        await a.page.start()
+        await until(lambda: b.letting_go and not a.letting_go)
+
+    play(tmp_path, scenario)
+
+
+def test_the_end_of_the_main_process_is_seen_at_once_though_workers_still_answer(tmp_path: Path) -> None:
+    async def scenario(a: Node, _b: Node) -> None:
+        await until(lambda: a.daemon.local().severity() == 0 and a.daemon.web_process == a.page.process.pid)
+        a.page.process.kill()
+        assert await until(lambda: a.letting_go) < 0.2
+        a.page.process.wait()
+        await asyncio.sleep(1)
+        assert a.letting_go
+
+    play(tmp_path, scenario)
+
+
+def test_a_restart_of_the_daemon_changes_nothing(tmp_path: Path) -> None:
+    async def scenario(a: Node, b: Node) -> None:
+        a.page.stop()
+        await until(lambda: a.letting_go)
+        changed = a.fault.stat().st_mtime_ns
+        await a.restart_daemon()
+        await until(lambda: a.daemon.peer().severity == 0 and b.daemon.peer().severity == 2)
+        assert a.letting_go
+        assert a.fault.stat().st_mtime_ns == changed
+
+    play(tmp_path, scenario)
+
+
+def test_forged_and_replayed_datagrams_change_nothing(tmp_path: Path) -> None:
+    async def scenario(a: Node, b: Node) -> None:
+        lie = {"severity": 2, "down": ["web"], "strikes": {}}
+        forger = Conversation(b"not the secret of the pair", "node-b", "node-a", boot=b.daemon.conversation.boot)
+        forger._peer_boot = a.daemon.conversation.boot
+        recorded = b.daemon.conversation.encode("inside", lie)
+        address = (ADDRESSES["node-a"], a.config.port)
+        before = dict(a.daemon.conversation.rejected)
+        await asyncio.sleep(0.2)  # newer beats than the recorded one have arrived
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((ADDRESSES["node-b"], 0))
+            for datagram in (forger.encode("inside", lie), recorded, b"", b"\0" * 1500):
+                sock.sendto(datagram, address)
+        await until(lambda: sum(a.daemon.conversation.rejected.values()) >= sum(before.values()) + 4)
+        assert a.daemon.conversation.rejected["wrong key"] == 1
+        assert a.daemon.conversation.rejected["replayed"] >= 1
+        assert a.daemon.peer().severity == 0
+        assert not a.letting_go
+
+    play(tmp_path, scenario)
+
+
+def test_a_dead_peer_is_unknown_and_a_fault_file_that_vanished_comes_back(tmp_path: Path) -> None:
+    async def scenario(a: Node, b: Node) -> None:
+        await b.stop()
+        await until(lambda: a.daemon.peer().severity is None)
+        assert not a.letting_go
+        a.fault.unlink()
+        await until(a.fault.exists)
+        assert a.fault.read_text() == "0\n"
+
+    play(tmp_path, scenario)
+
+
+def test_http_speaks_from_the_first_moment(tmp_path: Path) -> None:
+    async def scenario(a: Node, _b: Node) -> None:
+        reader, writer = await asyncio.open_connection(*a.config.http[0])
+        writer.write(b"GET /health HTTP/1.0\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.0 200 OK")
+        writer.close()
+
+    play(tmp_path, scenario)
+
+
+@pytest.fixture(autouse=True)
+def _no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    monkeypatch.delenv("LISTEN_PID", raising=False)
