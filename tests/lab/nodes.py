@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import image
+import runtime
 from shell import LABEL, ROOT, STATE, LabError, podman, run, say, step, wait_for
 
 HOSTS = {"server1": 11, "server2": 12, "client": 13}
@@ -100,7 +101,7 @@ def _ssh_answers(lab: Lab, node: str) -> bool:
 def wait_until_ready(lab: Lab, nodes: Iterable[str]) -> None:
     """Wait until systemd is through with booting and sshd answers."""
     for node in nodes:
-        wait_for(f"{node} to boot", lambda node=node: _is_booted(lab, node))  # type: ignore[misc]
+        wait_for(f"{node} to boot", lambda node=node: _is_booted(lab, node), 180)  # type: ignore[misc]
         wait_for(f"sshd of {node} to answer", lambda node=node: _ssh_answers(lab, node))  # type: ignore[misc]
         failed = podman("exec", lab.container(node), "systemctl", "list-units", "--failed", "--plain", "--no-legend", check=False)
         for unit in failed.splitlines():
@@ -152,12 +153,14 @@ def up(lab: Lab, distro: str, nodes: Iterable[str]) -> None:
                 _create_node(lab, node, image_name)
     stopped = [node for node in nodes if states[node] != "running"]
     if stopped:
+        runtime.make_room_for_systemd()
         with step(f"starting {', '.join(stopped)}"):
             forget_connections(lab, stopped)
             for node in stopped:
                 podman("unpause" if states[node] == "paused" else "start", lab.container(node))
-            wait_until_ready(lab, stopped)
+            wait_until_ready(lab, nodes)
     else:
+        wait_until_ready(lab, nodes)
         say(f"{', '.join(nodes)} already running")
     _give_access(lab, nodes)
 

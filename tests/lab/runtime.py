@@ -7,9 +7,10 @@ import resource
 import shutil
 from pathlib import Path
 
-from shell import STATE, LabError
+from shell import STATE, LabError, run, say
 
 CAP_SYS_RESOURCE = 24
+ENOUGH_INOTIFY = 1024
 
 
 def _may_raise_limits() -> bool:
@@ -25,6 +26,14 @@ def _may_raise_limits() -> bool:
 def _limit(kind: int, wanted: int) -> int:
     hard = resource.getrlimit(kind)[1]
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def make_room_for_systemd() -> None:
+    """Each node's systemd takes several inotify instances of root's 128: a second lab would boot with failed units."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    if int(limit.read_text(encoding="ascii")) < ENOUGH_INOTIFY:
+        say(f"raising fs.inotify.max_user_instances to {ENOUGH_INOTIFY} until this machine reboots")
+        run(["sysctl", "-q", "-w", f"fs.inotify.max_user_instances={ENOUGH_INOTIFY}"])
 
 
 def prepare() -> None:
