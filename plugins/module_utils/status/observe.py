@@ -92,8 +92,8 @@ def web(path: str, port: int = 80) -> dict[str, Any]:
     }
 
 
-def proxy(path: str) -> dict[str, dict[str, str]] | None:
-    """Read each server of each backend of HAProxy from its socket; None when it does not answer."""
+def proxy(path: str) -> dict[str, dict[str, Any]] | None:
+    """Read from the socket of HAProxy where each backend leads; None when it does not answer."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(TIMEOUT)
@@ -104,15 +104,25 @@ def proxy(path: str) -> dict[str, dict[str, str]] | None:
                 said += chunk
     except OSError:
         return None
-    return proxy_servers(said.decode("utf-8", "replace"))
+    return proxy_backends(said.decode("utf-8", "replace"))
 
 
-def proxy_servers(table: str) -> dict[str, dict[str, str]]:
-    """Read the table that HAProxy prints: state by backend and server."""
-    found: dict[str, dict[str, str]] = {}
+def proxy_backends(table: str) -> dict[str, dict[str, Any]]:
+    """Read the table that HAProxy prints. A backend leads to its servers that are up, or else to its first spare one."""
+    found: dict[str, dict[str, Any]] = {}
+    spares: dict[str, list[str]] = {}
     for row in csv.DictReader(io.StringIO(table.removeprefix("# "))):
-        if row.get("svname") not in (None, "FRONTEND", "BACKEND"):
-            found.setdefault(row["pxname"], {})[row["svname"]] = row["status"].partition(" ")[0]
+        server, backend = row.get("svname"), row.get("pxname") or ""
+        if server in (None, "FRONTEND", "BACKEND"):
+            continue
+        how = row["status"].partition(" ")[0]
+        entry = found.setdefault(backend, {"leads_to": [], "servers": {}})
+        entry["servers"][server] = how
+        if how == "UP":
+            (spares.setdefault(backend, []) if row.get("bck") == "1" else entry["leads_to"]).append(server)
+    for backend, names in spares.items():
+        if not found[backend]["leads_to"]:
+            found[backend]["leads_to"] = names[:1]
     return found
 
 

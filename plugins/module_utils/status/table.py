@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .pair import NETWORKS, Node, Pair, one
-from .verdict import Problem, State, problems, state, writers
+from .verdict import READER, WRITER, Problem, State, leads_to, problems, state
 
 UNKNOWN = "?"
 NONE = "-"
@@ -24,8 +24,8 @@ def rows(pair: Pair) -> list[tuple[str, list[str]]]:
         ("database", lambda node: _database(pair, node)),
         ("replication", _replication),
         ("lag", _lag),
-        ("SQL writer port", _writer),
-        ("SQL reader port", _reader),
+        ("SQL writer port", _proxy_cell(WRITER)),
+        ("SQL reader port", _proxy_cell(READER)),
         ("web", _web),
         ("php-fpm", lambda node: _part(node, "php", "php-fpm")),
         ("health", _health),
@@ -82,22 +82,22 @@ def _lag(node: Node) -> str:
     return UNKNOWN if lag is None else f"{lag:g} s"
 
 
-def _writer(node: Node) -> str:
-    found = writers(node)
-    if _seen(node)["proxy"] is None:
-        return "no answer"
-    return NONE if found is None else f"to {' and '.join(found)}" if found else "to nobody"
+def _proxy_cell(backend: str) -> Cell:
+    def cell(node: Node) -> str:
+        if _seen(node)["proxy"] is None:
+            return "no answer"
+        found = leads_to(node, backend)
+        if found is None:
+            return NONE
+        return f"to {' and '.join(_spare(name) for name in found)}" if found else "to nobody"
+
+    return cell
 
 
-def _reader(node: Node) -> str:
-    proxy = _seen(node)["proxy"]
-    if proxy is None:
-        return "no answer"
-    for backend, servers in proxy.items():
-        if "reader" in backend:
-            up = [name for name, found in servers.items() if found == "UP"]
-            return f"to {' and '.join(up)}" if up else "to nobody"
-    return NONE
+def _spare(server: str) -> str:
+    """Say what a spare server of HAProxy is: its name ends in what it is used for."""
+    name, _dash, use = server.rpartition("-")
+    return {"read": f"{name}, which only reads", "primary": name, "any": name}.get(use, server) if name else server
 
 
 def _web(node: Node) -> str:

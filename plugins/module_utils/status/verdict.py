@@ -13,6 +13,7 @@ from .pair import NETWORKS, Node, Pair
 
 MOST_LAG = 10.0
 FULL_PERCENT = 90
+WRITER, READER = "sql_writer", "sql_reader"
 PRIMARY_HOWTO = "Mend: run playbooks/database.yml; it asks both and opens the right one."
 
 
@@ -142,15 +143,10 @@ def _replication(pair: Pair, node: Node) -> Iterator[Problem]:
         yield _degraded(f"{node.name}: its database is {replication['lag']:.0f} s behind.")
 
 
-def writers(node: Node) -> list[str] | None:
-    """Name the servers to which the writer port of this node leads; None when it is not known."""
-    proxy = (node.seen or {}).get("proxy")
-    if not proxy:
-        return None
-    for backend, servers in proxy.items():
-        if "writer" in backend:
-            return [name for name, found in servers.items() if found == "UP"]
-    return None
+def leads_to(node: Node, backend: str) -> list[str] | None:
+    """Name the servers to which a backend of this node's SQL proxy leads; None when it is not known."""
+    found = ((node.seen or {}).get("proxy") or {}).get(backend)
+    return None if found is None else list(found["leads_to"])
 
 
 def _proxy(pair: Pair, node: Node) -> Iterator[Problem]:
@@ -160,7 +156,7 @@ def _proxy(pair: Pair, node: Node) -> Iterator[Problem]:
         yield _degraded(f"{node.name}: HAProxy does not answer on its socket.")
         return
     primaries = [primary.name for primary in pair.primaries()]
-    found = writers(node)
+    found = leads_to(node, WRITER)
     if found is not None and len(primaries) == 1 and primaries[0] not in found:
         where = " and ".join(found) or "nowhere"
         yield _degraded(f"{node.name}: its writer port leads to {where}, and the primary is {primaries[0]}.")

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from ansible_collections.tandem.lemp.plugins.module_utils.status import observe
 
-STATS = """# pxname,svname,qcur,status,weight,
-writer,FRONTEND,,OPEN,,
-writer,server1,0,UP,1,
-writer,server2,0,DOWN 1/2,1,
-writer,BACKEND,0,UP,1,
-reader,server2,0,no check,1,
+STATS = """\
+# pxname,svname,qcur,status,weight,act,bck,
+sql_write,FRONTEND,,OPEN,,,,
+sql_writer,server1,0,{first},1,1,0,
+sql_writer,server2,0,DOWN 1/2,1,1,0,
+sql_writer,server1-read,0,UP,1,0,1,
+sql_writer,server2-read,0,UP,1,0,1,
+sql_writer,BACKEND,0,UP,1,,,
+sql_reader,server2,0,no check,1,1,0,
 """
 
 UNITS = """Id=php8.2-fpm.service
@@ -28,11 +31,16 @@ ActiveState=active
 """
 
 
-def test_servers_of_each_backend_without_the_sums() -> None:
-    assert observe.proxy_servers(STATS) == {
-        "writer": {"server1": "UP", "server2": "DOWN"},
-        "reader": {"server2": "no"},
-    }
+def test_a_backend_leads_to_what_is_up() -> None:
+    found = observe.proxy_backends(STATS.format(first="UP"))
+    assert found["sql_writer"]["leads_to"] == ["server1"]
+    assert found["sql_writer"]["servers"]["server2"] == "DOWN"
+    assert found["sql_reader"] == {"leads_to": [], "servers": {"server2": "no"}}
+    assert sorted(found) == ["sql_reader", "sql_writer"]
+
+
+def test_without_it_to_the_first_spare_one() -> None:
+    assert observe.proxy_backends(STATS.format(first="DOWN"))["sql_writer"]["leads_to"] == ["server1-read"]
 
 
 def test_an_absent_socket_is_unknown_and_no_error() -> None:

@@ -45,7 +45,10 @@ def seen(active: bool, role: str) -> dict[str, Any]:
             },
         },
         "web": {"answers": True, "code": 200, "milliseconds": 1.4, "reason": ""},
-        "proxy": {"writer": {"node-a": "UP", "node-b": "DOWN"}, "reader": {"node-a": "DOWN", "node-b": "UP"}},
+        "proxy": {
+            "sql_writer": {"leads_to": ["node-a"], "servers": {}},
+            "sql_reader": {"leads_to": ["node-b"], "servers": {}},
+        },
         "files": [{"name": "www", "result": "ok", "finished": 1_799_999_988.0}],
         "disks": {"/": dict(DISK), "/var/lib/mysql": dict(DISK)},
     }
@@ -120,13 +123,13 @@ LOSSES = [
     ),
     ("node-b", "health.said.networks.inside.peer_heard", False, State.DEGRADED, "does not hear its peer on the inside"),
     ("node-b", "proxy", None, State.DEGRADED, "node-b: HAProxy does not answer on its socket."),
-    ("node-b", "proxy.writer", {"node-a": "DOWN", "node-b": "UP"}, State.DEGRADED, "writer port leads to node-b, and"),
+    ("node-b", "proxy.sql_writer.leads_to", ["node-b-read"], State.DEGRADED, "writer port leads to node-b-read, and"),
     (
         "node-b",
-        "proxy.writer",
-        {"node-a": "DOWN", "node-b": "DOWN"},
+        "proxy.sql_writer.leads_to",
+        [],
         State.DEGRADED,
-        "writer port leads to nowhere, and",
+        "writer port leads to nowhere, and the primary is node-a",
     ),
     (
         "node-a",
