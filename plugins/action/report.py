@@ -30,6 +30,7 @@ class ActionModule(ActionBase):
                 "vips": {"type": "dict", "required": True},
                 "names": {"type": "dict", "default": {}},
                 "services": {"type": "list", "elements": "str", "default": SERVICES},
+                "files_interval": {"type": "int", "default": 15},
                 "output": {"type": "str", "choices": ["table", "json"], "default": "table"},
                 "output_file": {"type": "path"},
             }
@@ -41,6 +42,7 @@ class ActionModule(ActionBase):
             vips=wanted["vips"],
             names=wanted["names"],
             expected=frozenset(wanted["services"]),
+            files_interval=wanted["files_interval"],
         )
         for_machines = summary(pair)
         if wanted["output"] == "json":

@@ -44,6 +44,10 @@ options:
     type: list
     elements: str
     default: [nginx, php-fpm, database, haproxy, keepalived, tandem-health]
+  files_interval:
+    description: Seconds between two runs of a file job. One that has not run for far longer is reported.
+    type: int
+    default: 15
   output:
     description: V(table) for a person, V(json) for a program.
     type: str

@@ -22,6 +22,7 @@ SITE_KEYS = (
     "root",
     "php_port",
     "sync",
+    "sync_excludes",
     "database",
     "php",
     "url",
@@ -100,7 +101,9 @@ def check(nodes: Nodes) -> Iterator[Fault]:
             if not isinstance(site, dict):
                 yield _fault(f"site number {place} is not a mapping.", "See docs/sites.md for an example.")
                 continue
-            yield from _one(site, f"site {site.get('name') or f'number {place}'}")
+            title = f"site {site.get('name') or f'number {place}'}"
+            yield from _one(site, title)
+            yield from _certificate(site, variables, title)
         yield from _between([site for site in sites if isinstance(site, dict)])
         return
 
@@ -181,6 +184,14 @@ def _path(path: Any, title: str) -> Iterator[Fault]:
         yield _fault(f"{title} {path!r} holds .. or a character that is special to a program.", "Write a plain path.")
     elif clean in SYSTEM_DIRECTORIES or clean.startswith(tuple(f"{never}/" for never in NEVER_INSIDE)):
         yield _fault(f"{title} {path} belongs to the system.", "Name a directory that holds this site only.")
+
+
+def _certificate(site: dict[str, Any], variables: dict[str, Any], title: str) -> Iterator[Fault]:
+    if variables.get("tandem_tls") != "files":
+        return
+    for key in ("tls_certificate", "tls_certificate_key"):
+        if not site.get(key) and not variables.get(f"tandem_{key}"):
+            yield _fault(f"{title}: tandem_tls is files, and there is no {key}.", f"Set it, or tandem_{key}.")
 
 
 def _database(database: Any, title: str) -> Iterator[Fault]:

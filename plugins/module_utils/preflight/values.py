@@ -132,6 +132,8 @@ def _wrong(variable: Variable, value: Any) -> tuple[str, str] | None:
         return _wrong_number(variable, value)
     if kind is Kind.ADDRESS and address(value) is None:
         return f"{name} is {value!r}, which is not an IPv4 address.", "Write it as four numbers, such as 192.0.2.10."
+    if kind is Kind.ADDRESSES and not (isinstance(value, list) and all(map(_any_address, value))):
+        return f"{name} is {value!r}, which is not a list of addresses.", "Write one address per line."
     if kind is Kind.NETWORK and network(value) is None:
         return _wrong_network(name, value)
     if kind is Kind.NETWORKS:
@@ -149,6 +151,14 @@ def _wrong(variable: Variable, value: Any) -> tuple[str, str] | None:
     if kind is Kind.LIST and not isinstance(value, list):
         return f"{name} is {value!r}, which is not a list.", "Write one entry with a leading dash per line."
     return None
+
+
+def _any_address(value: Any) -> bool:
+    try:
+        ipaddress.ip_interface(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return True
 
 
 def _wrong_choice(variable: Variable, value: Any) -> tuple[str, str] | None:

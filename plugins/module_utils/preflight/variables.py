@@ -13,6 +13,7 @@ class Kind(enum.Enum):
     """What a value has to look like."""
 
     ADDRESS = "IPv4 address"
+    ADDRESSES = "list of addresses"
     NETWORK = "IPv4 network"
     NETWORKS = "list of IPv4 networks"
     INTERFACE = "network interface"
@@ -83,6 +84,9 @@ def _network(side: str, text: str) -> tuple[Variable, ...]:
             least=1,
             most=255,
         ),
+        Variable(
+            prefix + "more_vips", Kind.ADDRESSES, f"More addresses that move on the {side} network, of either family."
+        ),
     )
 
 
@@ -125,6 +129,20 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("tandem_secret_heartbeat", Kind.SECRET, "Key that signs the nodes' heartbeats.", required=True),
     Variable("tandem_group", Kind.TEXT, "Name of the inventory group that holds the two nodes.", default="tandem"),
     Variable("tandem_hosts_extra", Kind.HOSTS, "More lines for /etc/hosts, each a name and an address."),
+    Variable(
+        "tandem_database_apt_release",
+        Kind.TEXT,
+        "Release to install the database from when the configured one lacks it.",
+    ),
+    Variable(
+        "tandem_database_seed",
+        Kind.CHOICE,
+        "How a replica gets its first data.",
+        default="auto",
+        choices=("auto", "never", "always"),
+    ),
+    Variable("tandem_files_interval", Kind.NUMBER, "Seconds between two runs of a file job.", default="15", least=1),
+    Variable("tandem_client_group", Kind.TEXT, "Inventory group of the lab's client.", default="lab_clients"),
     Variable("tandem_time_servers", Kind.LIST, "Time servers; those of the distribution without a value."),
     Variable("tandem_firewall_rules", Kind.LIST, "More ways in; see roles/firewall.", may_differ=True),
     Variable(

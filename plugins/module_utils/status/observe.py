@@ -10,6 +10,7 @@ import http.client
 import io
 import json
 import os
+import pathlib
 import socket
 import time
 from typing import Any
@@ -127,20 +128,14 @@ def proxy_backends(table: str) -> dict[str, dict[str, Any]]:
 
 
 def file_jobs(directory: str) -> list[dict[str, Any]]:
-    """Read what the last run of each file job left behind."""
+    """Read what the last run of each file job left behind; a job that never ran yet has no result."""
     jobs = []
-    try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".json"))
-    except OSError:
-        return []
-    for name in names:
+    for path in sorted(pathlib.Path(directory).glob("*/state.json")):
         try:
-            job = json.loads(read(os.path.join(directory, name)))
+            job = json.loads(read(str(path)))
         except ValueError:
             job = None
-        if not isinstance(job, dict):
-            job = {"result": "unreadable"}
-        jobs.append({"name": name.removesuffix(".json"), **job})
+        jobs.append({**(job if isinstance(job, dict) else {"result": "unreadable"}), "name": path.parent.name})
     return jobs
 
 

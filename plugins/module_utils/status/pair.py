@@ -54,7 +54,7 @@ class Pair:
     vips: Mapping[str, str]
     names: Mapping[str, str] = field(default_factory=dict)
     expected: frozenset[str] = frozenset()
-    files_every: float = 0
+    files_interval: float = 15
 
     def holders(self, network: str) -> list[Node]:
         return [node for node in self.nodes if node.holds(network)]

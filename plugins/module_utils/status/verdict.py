@@ -13,6 +13,7 @@ from .pair import NETWORKS, Node, Pair
 
 MOST_LAG = 10.0
 FULL_PERCENT = 90
+OLD_FILES = 1800.0
 WRITER, READER = "sql_writer", "sql_reader"
 PRIMARY_HOWTO = "Mend: run playbooks/database.yml; it asks both and opens the right one."
 
@@ -98,7 +99,7 @@ def _node(pair: Pair, node: Node) -> Iterator[Problem]:
     yield from _health(node)
     yield from _replication(pair, node)
     yield from _proxy(pair, node)
-    yield from _files(node)
+    yield from _files(pair, node)
     yield from _disks(node)
 
 
@@ -162,11 +163,21 @@ def _proxy(pair: Pair, node: Node) -> Iterator[Problem]:
         yield _degraded(f"{node.name}: its writer port leads to {where}, and the primary is {primaries[0]}.")
 
 
-def _files(node: Node) -> Iterator[Problem]:
-    for job in (node.seen or {})["files"]:
-        if job.get("result") not in ("ok", "running", "waiting", "none"):
-            reason = job.get("message") or job.get("result") or "no reason given"
-            yield _degraded(f"{node.name}: file job {job['name']} did not succeed: {reason}.")
+def _files(pair: Pair, node: Node) -> Iterator[Problem]:
+    """A job waits on the node whose turn it is not. With the peer away there is nobody to be equal with."""
+    seen = node.seen or {}
+    for job in seen["files"]:
+        result = job.get("result")
+        if result in ("waiting", "busy") or (result == "unreachable" and pair.unknown()):
+            continue
+        if result != "ok":
+            reason = job.get("message") or "no reason is given"
+            yield _degraded(f"{node.name}: file job {job['name']} ended with {result}: {reason}.")
+        elif isinstance(job.get("finished"), int | float) and seen["time"] - job["finished"] > max(
+            OLD_FILES, 4 * pair.files_interval
+        ):
+            minutes = (seen["time"] - job["finished"]) / 60
+            yield _degraded(f"{node.name}: file job {job['name']} last ran {minutes:.0f} minutes ago.")
 
 
 def _disks(node: Node) -> Iterator[Problem]:

@@ -110,6 +110,7 @@ BOTH = [
     ("tandem_management_networks", [], "tandem_management_networks is not set."),
     ("tandem_controller_dir", "pki", "which is not an absolute path"),
     ("tandem_unsupported_ok", "yes", "Write true or false, without quotes."),
+    ("tandem_outside_more_vips", ["2001:db8::x"], "not a list of addresses"),
     ("tandem_hosts_extra", [{"name": "mail"}], "lacks a name or a valid address"),
     ("tandem_secret_operator", "CHANGE-ME-operator", "tandem_secret_operator is still the example."),
     ("tandem_secret_operator", "short", "has 5 characters, which is fewer than 12."),
@@ -118,6 +119,7 @@ BOTH = [
     ("tandem_secret_operator", "aB3dE5gH7jK9mN1p", "tandem_secret_replication and tandem_secret_operator are the same"),
     ("tandem_secret_operator", "", "tandem_secret_operator is not set."),
     ("tandem_outside_vpi", "192.0.2.9", "not a variable of this collection. Did you mean tandem_outside_vip?"),
+    ("tandem_tls", "files", "site blog: tandem_tls is files, and there is no tls_certificate."),
     ("tandem_sites", {"blog": SITE}, "tandem_sites is not a list."),
 ]
 

@@ -17,8 +17,14 @@ from ansible_collections.tandem.lemp.plugins.module_utils.preflight.variables im
 
 ROOT = Path(__file__).resolve().parents[5]
 PLAYBOOKS = sorted((ROOT / "playbooks").rglob("*.yml"))
-VARIABLE = re.compile(r"\btandem_[a-z_]+\b(?!\.)")
-ACCOUNTS = {"tandem_repl", "tandem_operator", "tandem_monitor"}
+VARIABLE = re.compile(r"\btandem_[a-z_]*[a-z]\b(?!\.)")
+NO_VARIABLES = {
+    "tandem_repl",
+    "tandem_operator",
+    "tandem_monitor",
+    "tandem_database_primary",
+    "tandem_database_replica",
+}
 
 
 def known(name: str) -> bool:
@@ -31,7 +37,7 @@ def without_comments(path: Path) -> str:
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_playbooks_use_known_variables_only(playbook: Path) -> None:
-    used = set(VARIABLE.findall(without_comments(playbook))) - ACCOUNTS
+    used = set(VARIABLE.findall(without_comments(playbook))) - NO_VARIABLES
     assert sorted(name for name in used if not known(name)) == []
 
 
@@ -72,6 +78,8 @@ def test_the_example_for_real_servers_holds_nothing_but_what_a_user_must_decide(
 def test_sites_may_hold_exactly_what_the_playbooks_read() -> None:
     text = "".join(without_comments(playbook) for playbook in PLAYBOOKS)
     used = set(re.findall(r"\bsite\.([a-z_]+)", text))
+    text_of_filter = (ROOT / "plugins" / "filter" / "file_sync_jobs.py").read_text(encoding="utf-8")
+    used |= set(re.findall(r"site(?:\.get\(|\[)[\"']([a-z_]+)", text_of_filter))
     for keys in re.findall(r"keep_keys\(target=\[([^\]]*)\]", text):
         used |= set(re.findall(r"'([a-z_]+)'", keys))
     web = (ROOT / "playbooks" / "web.yml").read_text(encoding="utf-8")

@@ -134,9 +134,9 @@ LOSSES = [
     (
         "node-a",
         "files",
-        [{"name": "www", "result": "failed", "message": "no ssh"}],
+        [{"name": "www", "result": "refused", "message": "the root is empty"}],
         State.DEGRADED,
-        "did not succeed: no ssh",
+        "file job www ended with refused: the root is empty.",
     ),
     ("node-a", "disks./.used_percent", 97, State.DEGRADED, "node-a: / is 97 % full"),
     (
@@ -174,6 +174,22 @@ def test_a_lost_active_node_is_not_called_down_while_it_may_still_serve() -> Non
     assert how is State.DEGRADED
     assert "Nobody who answers holds the outside VIP 192.0.2.100; perhaps node-a does." in found
     assert "No database is known to take writes; nothing is known of that of node-a." in found
+
+
+def test_file_jobs_wait_where_it_is_not_their_turn_and_while_the_peer_is_away() -> None:
+    nodes = healthy()
+    nodes["node-b"]["files"][0]["result"] = "waiting"
+    assert judged(nodes) == (State.HEALTHY, [])
+    nodes["node-a"]["files"][0].update({"result": "unreachable", "message": "node-b does not answer"})
+    assert judged(nodes)[1] == ["node-a: file job www ended with unreachable: node-b does not answer."]
+    nodes["node-b"] = None
+    assert judged(nodes)[1] == ["node-b cannot be reached: Connection timed out."]
+
+
+def test_a_file_job_whose_timer_has_died() -> None:
+    nodes = healthy()
+    nodes["node-a"]["files"][0]["finished"] -= 7200
+    assert judged(nodes)[1] == ["node-a: file job www last ran 120 minutes ago."]
 
 
 def test_the_worst_comes_first() -> None:
