@@ -42,16 +42,11 @@ if (!$wpdb->check_connection(false)) {
     throw new RuntimeException('No connection to the database.');
 }
 
-// While installing, WordPress would ask itself over HTTP whether pretty addresses work. nginx is known to do them.
-$pretty = fn () => '/%postname%/';
-add_filter('pre_option_permalink_structure', $pretty);
+// While installing, WordPress would ask itself over HTTP whether pretty addresses work: the site may not be up yet.
+add_filter('pre_option_permalink_structure', fn () => 'not asked');
 
 if (!is_blog_installed()) {
     wp_install($wanted['title'], $wanted['user'], $wanted['email'], true, '', $wanted['password']);
-    remove_filter('pre_option_permalink_structure', $pretty);
-    update_option('permalink_structure', $pretty());
-    update_option('rewrite_rules', '');
-    wp_cache_flush();
     if (!is_blog_installed()) {
         throw new RuntimeException('The tables were not made: ' . $wpdb->last_error);
     }
