@@ -123,8 +123,8 @@ def _build(raw: t.Mapping[str, t.Any]) -> Config:
         else None,
         database=DatabaseProbe(database["option_file"], database["socket"]) if database else None,
     )
-    if not 0.02 <= config.interval <= 10:
-        raise ConfigError(f"interval: {config.interval} is not between 0.02 and 10 seconds")
+    if not 0.02 <= config.interval <= 1:
+        raise ConfigError(f"interval: {config.interval} is not between 0.02 and 1 second")
     if config.node == config.peer:
         raise ConfigError("node and peer have the same name")
     return config

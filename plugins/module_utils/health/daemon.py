@@ -18,7 +18,7 @@ from .links import PeerLink, Reference
 from .model import WEIGHT, Database, Decision, Finding, Local, Peer, Raw, Verdict
 from .services import ProcessWatch, look_at_php, look_at_web
 from .steady import NetworkWatch, Steady, public_strikes
-from .system import FaultFile, Memory, carrier, inherited_sockets, notify, process_of
+from .system import Carrier, FaultFile, Memory, inherited_sockets, notify, process_of
 
 LOG = logging.getLogger("tandem.health")
 VERSION = 1
@@ -26,7 +26,9 @@ VERSION = 1
 WEB_EVERY, WEB_TIMEOUT, WEB_DOWN_AFTER, WEB_SILENT_AFTER = 0.25, 1.0, 0.5, 3.0
 PHP_EVERY, PHP_TIMEOUT, PHP_DOWN_AFTER = 0.5, 1.0, 2.0
 DATABASE_EVERY, DATABASE_TIMEOUT, DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER = 0.3, 1.5, 2.0, 10.0
-DATABASE_BELIEVED = 5.0  # how long a writable server that is slow to answer is still called the primary
+# How long a server is still called what it was when it last said so: closing its sessions because it is slow or has
+# no connection left would make things worse. A server that was gone is believed nothing.
+DATABASE_BELIEVED = {Raw.OK: 10.0, Raw.SILENT: 10.0, Raw.BUSY: 60.0, Raw.BROKEN: 0.0}
 START_GRACE = 3.0
 STOOD_STILL = 2.0
 FROZEN_FOR = 0.7
@@ -51,6 +53,7 @@ class Daemon:
             )
             for network in config.networks
         }
+        self.carriers = {network.name: Carrier(network.interface) for network in config.networks}
         self.peer_links = {n.name: PeerLink(n, config.port, self._beat_received) for n in config.networks}
         self.references = {
             n.name: Reference(n, n.reference, self.watches[n.name].answered) for n in config.networks if n.reference
@@ -92,7 +95,7 @@ class Daemon:
 
     def database(self) -> tuple[Raw, str, Database | None]:
         raw, text = self._database_look
-        believed = raw in (Raw.OK, Raw.SILENT, Raw.BUSY) and time.monotonic() - self._database_at <= DATABASE_BELIEVED
+        believed = time.monotonic() - self._database_at <= DATABASE_BELIEVED[raw]
         return raw, text, self._database if believed else None
 
     def status(self) -> dict[str, t.Any]:
@@ -227,7 +230,7 @@ class Daemon:
             while True:
                 raw, text, database = await loop.run_in_executor(thread, look)
                 self._database_look = (raw, text)
-                if database is not None:
+                if database is not None or raw is Raw.BROKEN:
                     self._database, self._database_at = database, time.monotonic()
                 self.services["database"].observe(raw, text, time.monotonic())
                 self._server.release()
@@ -246,11 +249,13 @@ class Daemon:
             self._last_tick = now
             self.peer_silence += 1
             for name, watch in self.watches.items():
-                watch.tick(carrier(self._interface(name)))
+                watch.tick(self.carriers[name]())
             for reference in self.references.values():
                 reference.ping()
             self.reconsider(beat=True)
-            self.memory.trust(w.reference for w in self.watches.values() if w.trusted and w.reference)
+            for watch in self.watches.values():
+                if watch.trusted and watch.reference is not None:
+                    self.memory.trust(watch.reference)
             ticks += 1
             if ticks % 8 == 0:
                 notify(f"WATCHDOG=1\nSTATUS={self.decision.reason}")
@@ -258,9 +263,6 @@ class Daemon:
                     self.fault_file.write(self.decision.fault)
             due = max(due + self.config.interval, loop.time())
             await asyncio.sleep(due - loop.time())
-
-    def _interface(self, network: str) -> str:
-        return next(n.interface for n in self.config.networks if n.name == network)
 
     # Deciding and acting.
 

@@ -22,6 +22,7 @@ MAC_SIZE = 32
 MAX_SIZE = 1400
 CANDIDATES = 4
 RETIRED = 4096
+ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Conversation:
     def encode(self, network: str, state: t.Mapping[str, t.Any]) -> bytes:
         self._sent += 1
         echo = [self._peer_boot] if self._peer_boot is not None else []
-        payload = json.dumps(
+        payload = ENCODER.encode(
             {
                 "from": self.node,
                 "to": self.peer,
@@ -59,8 +60,7 @@ class Conversation:
                 "n": self._sent,
                 "echo": echo + self._candidates,
                 "state": state,
-            },
-            separators=(",", ":"),
+            }
         ).encode()
         return MAGIC + self._mac(payload) + payload
 
@@ -118,7 +118,7 @@ class Conversation:
         self._candidates = [boot, *self._candidates][:CANDIDATES]
 
     def _mac(self, payload: bytes) -> bytes:
-        return hmac.new(self._key, payload, hashlib.sha256).digest()
+        return hmac.digest(self._key, payload, "sha256")
 
     def _reject(self, why: str) -> None:
         self.rejected[why] = self.rejected.get(why, 0) + 1

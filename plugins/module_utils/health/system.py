@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import socket
-import typing as t
 
 LOG = logging.getLogger("tandem.health")
 
@@ -41,6 +41,7 @@ class FaultFile:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._complaint = ""
         self.value = self._read()
 
     def _read(self) -> bool:
@@ -60,8 +61,11 @@ class FaultFile:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            LOG.error("cannot write %s: %s", self._path, error)
+            if str(error) != self._complaint:
+                LOG.error("cannot write %s: %s", self._path, error)
+            self._complaint = str(error)
             return False
+        self._complaint = ""
         self.value = fault
         return True
 
@@ -79,10 +83,10 @@ class Memory:
         with contextlib.suppress(OSError, ValueError, TypeError), open(path, encoding="utf-8") as handle:
             self.trusted = set(json.load(handle)["trusted_references"])
 
-    def trust(self, references: t.Iterable[str]) -> None:
-        if set(references) <= self.trusted:
+    def trust(self, reference: str) -> None:
+        if reference in self.trusted:
             return
-        self.trusted |= set(references)
+        self.trusted.add(reference)
         temporary = f"{self._path}.new"
         try:
             with open(temporary, "w", encoding="utf-8") as handle:
@@ -92,15 +96,32 @@ class Memory:
             LOG.warning("cannot write %s: %s", self._path, error)
 
 
-def carrier(interface: str) -> bool | None:
-    """None: no such interface."""
-    try:
-        with open(f"/sys/class/net/{interface}/carrier", "rb") as handle:
-            return handle.read(1) == b"1"
-    except FileNotFoundError:
+class Carrier:
+    """Whether an interface has a link. The file stays open: this is asked many times a second."""
+
+    def __init__(self, interface: str) -> None:
+        self._path = f"/sys/class/net/{interface}/carrier"
+        self._descriptor: int | None = None
+
+    def __call__(self) -> bool | None:
+        """None: no such interface."""
+        for _attempt in range(2):  # an interface that was removed and came back needs its file opened again
+            try:
+                if self._descriptor is None:
+                    self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                return os.pread(self._descriptor, 1, 0) == b"1"
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno == errno.EINVAL:  # administratively down
+                    return False
+                self.close()
         return None
-    except OSError:  # EINVAL: the interface is administratively down
-        return False
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def process_of(pid_file: str, name: str) -> int | None:
