@@ -50,7 +50,7 @@ lab-down: ## Remove the nodes of lab TANDEM_LAB
 
 clean: ## Remove everything made here: nodes, networks, volumes, images, environments, caches
 	@if command -v podman >/dev/null; then $(LAB) clean; fi
-	rm -rf .venv .ansible .cache .lab .tandem .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/output
+	rm -rf .venv .ansible .cache .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/output
 	rm -f tandem-lemp-*.tar.gz changelogs/.plugin-cache.yaml
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Packages that make setup installed stay installed."
