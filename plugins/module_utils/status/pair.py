@@ -66,7 +66,9 @@ class Pair:
         return [node for node in self.nodes if node.role == "primary"]
 
     def name_of(self, address: str | None) -> str:
-        return self.names.get(address or "", address or "unknown")
+        """Name the node that an address, with or without a port, belongs to."""
+        host = (address or "").rpartition(":")[0] if (address or "").count(":") == 1 else address or ""
+        return self.names.get(host, address or "unknown")
 
 
 def one(nodes: Iterable[Node]) -> str | None:

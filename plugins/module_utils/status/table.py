@@ -126,7 +126,7 @@ def _hears(node: Node) -> str:
     networks = node.said.get("networks")
     if networks is None:
         return UNKNOWN
-    return " + ".join(name for name, found in networks.items() if found.get("peer_heard")) or "NEITHER"
+    return " + ".join(name for name in NETWORKS if networks.get(name, {}).get("peer_heard")) or "NEITHER"
 
 
 def _services(pair: Pair, node: Node) -> str:

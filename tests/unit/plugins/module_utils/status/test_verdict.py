@@ -22,7 +22,7 @@ DISK = {"device": 1, "free_mb": 9000, "total_mb": 20000, "used_percent": 55}
 
 def seen(active: bool, role: str) -> dict[str, Any]:
     parts = ("web", "php", "database", "outside", "inside")
-    running = {"running": True, "lag": 0.0, "source": "198.51.100.11", "error": ""}
+    running = {"running": True, "lag": 0.0, "source": "198.51.100.11:3306", "error": ""}
     return {
         "time": 1_800_000_000.0,
         "uptime": 90_000.0,
