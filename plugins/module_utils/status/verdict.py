@@ -14,6 +14,8 @@ from .pair import NETWORKS, Node, Pair
 MOST_LAG = 10.0
 FULL_PERCENT = 90
 OLD_FILES = 1800.0
+UNITS = {"database": "mariadb mysql", "php-fpm": "'php*-fpm'"}
+SERVICE_OF = {"web": "nginx", "php": "php-fpm", "database": "database"}
 WRITER, READER = "sql_writer", "sql_reader"
 PRIMARY_HOWTO = "Mend: run playbooks/database.yml; it asks both and opens the right one."
 
@@ -80,6 +82,8 @@ def _traffic(pair: Pair) -> Iterator[Problem]:
     for node in outside:
         if node.seen is not None and not node.seen["web"]["answers"]:
             yield _down(f"{node.name} holds the outside VIP, and its web server does not answer.")
+        if leads_to(node, WRITER) == []:
+            yield _down(f"{node.name} holds the outside VIP, and its SQL writer port leads to no database.")
 
 
 def _roles(pair: Pair) -> Iterator[Problem]:
@@ -110,7 +114,7 @@ def _services(pair: Pair, node: Node) -> Iterator[Problem]:
         yield _degraded(f"{node.name} lacks {', '.join(absent)}. Mend: run site.yml.")
     for name, how in found.items():
         if how not in ("active", "reloading", "absent"):
-            yield _degraded(f"{node.name}: {name} is {how}. Look there: systemctl status {name}.")
+            yield _degraded(f"{node.name}: {name} is {how}. Look there: systemctl status {UNITS.get(name, name)}.")
 
 
 def _health(node: Node) -> Iterator[Problem]:
@@ -118,11 +122,14 @@ def _health(node: Node) -> Iterator[Problem]:
     if not health["answers"] and node.service("tandem-health") == "active":
         yield _degraded(f"{node.name}: the health service does not answer ({health['reason']}).")
     for name, finding in (node.said.get("findings") or {}).items():
-        if finding.get("verdict") == "down":
+        stopped = name in SERVICE_OF and node.service(SERVICE_OF[name]) != "active"
+        if finding.get("verdict") == "down" and not stopped:
             yield _degraded(f"{node.name}: {name} is down: {finding.get('reason') or 'no reason given'}.")
-    for name, network in (node.said.get("networks") or {}).items():
-        if network.get("peer_heard") is False:
-            yield _degraded(f"{node.name} does not hear its peer on the {name} network.")
+    networks = node.said.get("networks") or {}
+    silent = [name for name in NETWORKS if networks.get(name, {}).get("peer_heard") is False]
+    if silent:
+        where = "any network" if len(silent) == len(NETWORKS) else f"the {silent[0]} network"
+        yield _degraded(f"{node.name} does not hear its peer on {where}.")
 
 
 def _replication(pair: Pair, node: Node) -> Iterator[Problem]:

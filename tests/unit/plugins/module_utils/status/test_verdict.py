@@ -192,6 +192,28 @@ def test_a_file_job_whose_timer_has_died() -> None:
     assert judged(nodes)[1] == ["node-a: file job www last ran 120 minutes ago."]
 
 
+def test_a_stopped_service_is_said_once() -> None:
+    nodes = healthy()
+    nodes["node-b"]["services"]["database"] = "inactive"
+    nodes["node-b"]["health"]["said"]["findings"]["database"] = {"verdict": "down", "reason": "no such file"}
+    assert judged(nodes)[1] == ["node-b: database is inactive. Look there: systemctl status mariadb mysql."]
+
+
+def test_an_active_node_without_a_database_is_down() -> None:
+    nodes = {**healthy(), "node-b": None}
+    nodes["node-a"]["proxy"]["sql_writer"]["leads_to"] = []
+    how, found = judged(nodes)
+    assert how is State.DOWN
+    assert found[0] == "node-a holds the outside VIP, and its SQL writer port leads to no database."
+
+
+def test_a_silent_peer_is_said_once() -> None:
+    nodes = healthy()
+    for network in nodes["node-a"]["health"]["said"]["networks"].values():
+        network["peer_heard"] = False
+    assert judged(nodes)[1] == ["node-a does not hear its peer on any network."]
+
+
 def test_the_worst_comes_first() -> None:
     nodes = healthy()
     nodes["node-a"]["services"]["nginx"] = "failed"
