@@ -31,7 +31,7 @@ _MARIADB = re.compile(r"([0-9]{1,10})-([0-9]{1,10})-([0-9]{1,20})(?:\.\.([0-9]{1
 Interval = tuple[int, int]
 Ranges = tuple[Interval, ...]
 # MySQL: (uuid, tag). MariaDB: (domain, server).
-Key = tuple[str, str] | tuple[int, int]
+Key: t.TypeAlias = "tuple[str, str] | tuple[int, int]"
 
 
 class GtidSet:

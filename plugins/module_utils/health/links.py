@@ -56,7 +56,7 @@ class Link:
         if sock is None:
             return
         try:
-            for _ in range(32):
+            for _turn in range(32):
                 self._receive(sock)
         except BlockingIOError:
             pass

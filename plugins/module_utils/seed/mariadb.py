@@ -90,7 +90,7 @@ def _pump(
             wait = min(float(_STALLED), deadline - clock())
             if wait <= 0:
                 raise OperationFailed("it took longer than seed_timeout allows.")
-            ready, _, _ = select.select([source], [], [], wait)
+            ready, _writable, _failed = select.select([source], [], [], wait)
             if not ready:
                 raise OperationFailed(f"nothing came for {wait:.0f} s.")
             chunk = os.read(source.fileno(), _CHUNK)
@@ -137,4 +137,3 @@ def _tail(log: Path) -> str:
     except OSError:
         return ""
     return " / ".join(line.strip() for line in lines[-6:])
-

@@ -20,7 +20,7 @@ def pair() -> tuple[Conversation, Conversation]:
 def greet(a: Conversation, b: Conversation) -> list[bytes]:
     """Exchange beats until both are trusted; everything that b was sent."""
     sent = []
-    for _ in range(3):
+    for _turn in range(3):
         sent.append(a.encode("inside", {"severity": 0}))
         b.decode(sent[-1], "inside")
         a.decode(b.encode("inside", {"severity": 0}), "inside")
@@ -53,7 +53,7 @@ def test_a_recorded_conversation_says_nothing_to_a_restarted_node() -> None:
 def test_a_recording_from_before_the_peers_restart_is_refused() -> None:
     a, b = pair()
     greet(a, b)
-    withheld = [a.encode("inside", {"severity": 0, "lie": True}) for _ in range(5)]
+    withheld = [a.encode("inside", {"severity": 0, "lie": True}) for _turn in range(5)]
     restarted = Conversation(KEY, "node-a", "node-b")
     greet(restarted, b)
     assert all(b.decode(datagram, "inside") is None for datagram in withheld)
@@ -61,9 +61,9 @@ def test_a_recording_from_before_the_peers_restart_is_refused() -> None:
 
 
 def test_recordings_do_not_stop_the_real_peer_from_being_believed() -> None:
-    old = [Conversation(KEY, "node-a", "node-b").encode("inside", {}) for _ in range(3)]
+    old = [Conversation(KEY, "node-a", "node-b").encode("inside", {}) for _turn in range(3)]
     a, b = pair()
-    for _ in range(4):
+    for _turn in range(4):
         for datagram in old:
             b.decode(datagram, "inside")
         last = b.decode(a.encode("inside", {}), "inside")

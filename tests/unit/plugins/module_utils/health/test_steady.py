@@ -75,7 +75,7 @@ def ticks(
     watch: NetworkWatch, count: int, answer: bool = False, peer: bool = False, carrier: bool | None = True
 ) -> list[str]:
     seen = []
-    for _ in range(count):
+    for _turn in range(count):
         seen.append(watch.tick(carrier).verdict.value)
         if answer:
             watch.answered()
@@ -131,7 +131,7 @@ def test_a_healed_network_must_answer_three_times() -> None:
 def test_one_lost_ping_in_three_is_not_a_cut() -> None:
     watch = network()
     ticks(watch, 5, answer=True)
-    for _ in range(50):
+    for _turn in range(50):
         assert set(ticks(watch, 2) + ticks(watch, 1, answer=True)) == {"up"}
 
 
