@@ -30,6 +30,7 @@ DATABASE_EVERY, DATABASE_TIMEOUT, DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER = 0
 # no connection left would make things worse. A server that was gone is believed nothing.
 DATABASE_BELIEVED = {Raw.OK: 10.0, Raw.SILENT: 10.0, Raw.BUSY: 60.0, Raw.BROKEN: 0.0}
 START_GRACE = 3.0
+PEER_QUIET = 2  # missing beats
 STOOD_STILL = 2.0
 FROZEN_FOR = 0.7
 
@@ -173,6 +174,7 @@ class Daemon:
             severity if isinstance(severity, int) else None,
             tuple(str(name) for name in down) if isinstance(down, list) else (),
             {str(k): v for k, v in strikes.items() if isinstance(v, int)} if isinstance(strikes, dict) else {},
+            quiet=self.peer_silence > PEER_QUIET,
         )
 
     def _beat_received(self, network: str, datagram: bytes) -> None:

@@ -31,6 +31,8 @@ def decide(local: Local, peer: Peer) -> Decision:
     if own <= peer.severity:
         theirs = ", ".join(peer.down) or "nothing"
         return Decision(False, f"the peer is no better ({theirs} down there); here {causes}")
+    if peer.quiet and "web" not in down:
+        return Decision(None, f"waiting: the peer was better, but its heartbeats are missing; here {causes}")
     if all(name in NETWORKS for name in down):
         doubtful = [name for name in down if peer.strikes.get(name, 0) >= SUSPICIOUS_STRIKES]
         if doubtful:

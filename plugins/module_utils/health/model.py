@@ -65,6 +65,7 @@ class Peer:
     down: tuple[str, ...] = ()
     # Pings in a row that the peer's own reference left unanswered, by network; absent: it has no reference there.
     strikes: t.Mapping[str, int] = field(default_factory=dict)
+    quiet: bool = False  # beats are missing, but not enough to call it silent
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,8 @@ CASES = [
     ("slow database", dead(database=UNKNOWN), HEALTHY, False, "can serve"),
     ("just started", dead(database=STARTING), HEALTHY, None, "database"),
     ("just started, nginx dead", dead("web", database=STARTING), HEALTHY, None, "not everything"),
+    ("the peer and with it the inside switch have just died", dead("inside"), Peer(0, quiet=True), None, "waiting"),
+    ("nginx is dead and the peer quiet: nothing to lose", dead("web"), Peer(0, quiet=True), True, "better"),
     ("frozen and thawed", dead(frozen=True), HEALTHY, True, "stood still"),
 ]
 
