@@ -98,8 +98,18 @@ def _ssh_answers(lab: Lab, node: str) -> bool:
         return False
 
 
+def _pin_bridges(lab: Lab) -> None:
+    """A bridge takes its MAC from its ports, so the death of a node would change the gateway's: set it, and it stays."""
+    for side in NETWORKS:
+        bridge = json.loads(podman("network", "inspect", lab.network(side)))[0]["network_interface"]
+        address = Path("/sys/class/net", bridge, "address")
+        if address.exists():
+            run(["ip", "link", "set", "dev", bridge, "address", address.read_text().strip()])
+
+
 def wait_until_ready(lab: Lab, nodes: Iterable[str]) -> None:
     """Wait until systemd is through with booting and sshd answers."""
+    _pin_bridges(lab)
     for node in nodes:
         wait_for(f"{node} to boot", lambda node=node: _is_booted(lab, node), 180)  # type: ignore[misc]
         wait_for(f"sshd of {node} to answer", lambda node=node: _ssh_answers(lab, node))  # type: ignore[misc]
