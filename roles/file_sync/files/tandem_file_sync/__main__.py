@@ -1,0 +1,172 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""tandem-file-sync: run, confirm, refill, mark, setup, serve."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import sys
+import time
+from typing import Any
+
+from . import guard, link, rsync, server, state, unison
+from .job import JOBS, STATE, Job, Stop
+
+# Results after which the unit is not failed: nothing is wrong with this node's files.
+_QUIET = ("ok", "waiting", "unreachable", "busy", "conflicts")
+_SHOWN_ROWS = 20
+_ERROR, _WARNING, _NOTICE = 3, 4, 5
+
+
+def say(level: int, message: str) -> None:
+    """A line for the journal."""
+    print(f"<{level}>{message.encode('utf-8', 'backslashreplace').decode()}", flush=True)
+
+
+def _run_locked(job: Job, lock: int, last: dict[str, Any]) -> dict[str, Any]:
+    confirmed = guard.take_confirmation(job)
+    known = state.load_manifest(job)
+    guard.check_root(job)
+    guard.check_not_emptied(job, known, confirmed)
+    link.check_peer(job)
+    full_check = False
+    if job.method == "unison":
+        # unison misses a change of the same size within two seconds of the one before; a full comparison finds it.
+        full_check = time.time() - last.get("last_full_check", 0) > job.full_check_hours * 3600 > 0
+        outcome = unison.run(job, lock, known, full_check, confirmed)
+    else:
+        outcome = rsync.run(job, lock, confirmed)
+    if outcome["rows"] or known is None:
+        state.save_manifest(job, state.files_below(job.root))
+    if full_check:
+        outcome["last_full_check"] = time.time()
+    return outcome
+
+
+def run(job: Job) -> dict[str, Any]:
+    """One run; always returns a state to save, unless another run holds the lock."""
+    last = state.load(job)
+    started = time.time()
+    role = "pushes" if job.method == "rsync" else "initiates"
+    new: dict[str, Any] = {"job": job.name, "method": job.method, "root": str(job.root), "role": role, "message": ""}
+    for key in ("last_success", "last_full_check", "conflicts_total"):
+        if key in last:
+            new[key] = last[key]
+    with guard.locked(job) as lock:
+        try:
+            if job.method == "rsync" and job.active_address and not link.holds(job.active_address):
+                raise Stop("waiting", f"{job.node} does not hold {job.active_address}; the active node pushes")
+            if job.method == "unison" and not job.initiator:
+                raise Stop("waiting", f"{job.peer} starts the runs of this job")
+            outcome = _run_locked(job, lock, last)
+        except Stop as stop:
+            new |= {"result": stop.result, "message": stop.message}
+            outcome = {}
+        else:
+            report(outcome)
+            unresolved = outcome["unresolved"]
+            new |= {
+                "result": "conflicts" if unresolved else "ok",
+                "message": f"no winner, left as they are: {', '.join(unresolved[:5])}" if unresolved else "",
+                "last_success": time.time(),
+                "conflicts_total": last.get("conflicts_total", 0) + outcome["conflicts"],
+            }
+            new |= {key: value for key, value in outcome.items() if key not in ("rows", "unresolved")}
+        new |= {"finished": time.time(), "duration": round(time.time() - started, 3)}
+        state.save(job, new)
+    if (new["result"], new["message"]) != (last.get("result"), last.get("message")):
+        level = _NOTICE if new["result"] in ("ok", "waiting") else _WARNING if new["result"] in _QUIET else _ERROR
+        say(level, f"{new['result']}: {new['message']}" if new["message"] else new["result"])
+    return new
+
+
+def report(outcome: dict[str, Any]) -> None:
+    """What was carried over, for the journal."""
+    for row in outcome["rows"][:_SHOWN_ROWS]:
+        say(_NOTICE, row)
+    if len(outcome["rows"]) > _SHOWN_ROWS:
+        say(_NOTICE, f"... and {len(outcome['rows']) - _SHOWN_ROWS} more")
+
+
+def confirm(job: Job) -> str:
+    """Let the next run delete what it wants."""
+    path = job.home / "confirm"
+    path.touch()
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(job.user)
+        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+    return f"The next run of {job.name} within an hour may delete as much as it wants."
+
+
+def refill(job: Job) -> None:
+    """Forget what both nodes had: the next run makes the union of both and deletes nothing."""
+    with guard.locked(job, wait=60):
+        for path in [*(job.private / "unison").glob("*"), job.private / "manifest"]:
+            path.unlink(missing_ok=True)
+
+
+def mark(job: Job, first: bool) -> bool:
+    """Say that this directory is the one that is meant. True when something changed."""
+    record = STATE / f"{job.name}.marked"
+    if first and record.exists():
+        return False
+    user = pwd.getpwnam(job.user)
+    if first and not job.root.exists():
+        job.root.mkdir(mode=0o755, parents=True)
+        os.chown(job.root, user.pw_uid, user.pw_gid)
+    if not job.marker.exists():
+        descriptor = os.open(job.marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, 0o644)
+            file.write(f"{job.name}\nWithout this file nothing is synchronised here. Do not remove or copy it.\n")
+    record.touch()
+    return True
+
+
+def setup() -> int:
+    """Mark the roots of new jobs; a root that was marked once is never marked again by this."""
+    for path in sorted(JOBS.glob("*.json")):
+        job = Job.load(path.stem)
+        if mark(job, first=True):
+            print(f"marked {job.root} for {job.name}")
+    return 0
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="tandem-file-sync", description="Keep directories of two nodes equal.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action, text in (
+        ("run", "one run now (the timer does this)"),
+        ("confirm", "let the next run delete as much as it wants"),
+        ("refill", "let the next run bring back what one node has and the other has not (unison)"),
+        ("mark", "say that the root is the right directory although its marker is missing"),
+    ):
+        actions.add_parser(action, help=text).add_argument("job")
+    actions.add_parser("setup", help="mark the roots of new jobs")
+    chosen = parser.parse_args()
+    try:
+        if chosen.action == "setup":
+            return setup()
+        job = Job.load(chosen.job)
+        if chosen.action == "confirm":
+            print(confirm(job))
+            return 0
+        if chosen.action == "mark":
+            mark(job, first=False)
+            refill(job)  # a directory that was replaced must not pass for one whose files were deleted
+            return 0
+        if chosen.action == "refill":
+            refill(job)
+            print(f"The next run of {job.name} brings back what one node has and the other has not.")
+            return 0
+        return 0 if run(job)["result"] in _QUIET else 1
+    except Stop as stop:
+        say(_WARNING, f"{stop.result}: {stop.message}")
+        return 0 if stop.result in _QUIET else 1
+
+
+if __name__ == "__main__":
+    # The forced command's arguments come from the other node: they are not for argparse.
+    sys.exit(server.main(sys.argv[2:]) if sys.argv[1:2] == ["serve"] else main())

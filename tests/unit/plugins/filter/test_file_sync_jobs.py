@@ -1,0 +1,34 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.filter.file_sync_jobs import file_sync_jobs
+
+BLOG = {"name": "blog", "user": "site-blog", "sync": ["/var/lib/wordpress/wp-content/uploads/"]}
+
+
+def test_one_job_per_directory_run_by_the_sites_user():
+    assert file_sync_jobs([BLOG, {"name": "static", "user": "site-static"}], "unison") == [
+        {
+            "name": "blog-uploads",
+            "method": "unison",
+            "user": "site-blog",
+            "root": "/var/lib/wordpress/wp-content/uploads",
+            "excludes": [],
+        }
+    ]
+
+
+def test_directories_of_the_same_name_get_longer_names():
+    site = {**BLOG, "sync": ["/srv/a/files", "/srv/b/files", "/srv/c/Other Files"], "sync_excludes": ["*.tmp"]}
+    jobs = file_sync_jobs([site], "rsync")
+    assert [job["name"] for job in jobs] == ["blog-srv-a-files", "blog-srv-b-files", "blog-other-files"]
+    assert jobs[0]["excludes"] == ["*.tmp"]
+
+
+@pytest.mark.parametrize("method", ["none", "drbd_ocfs2"])
+def test_no_jobs_when_something_else_keeps_the_files(method):
+    assert file_sync_jobs([BLOG], method) == []
