@@ -9,7 +9,7 @@ import ssl
 import typing as t
 from dataclasses import dataclass
 
-from .errors import AccessDenied, StatementFailed, TandemError, Unreachable
+from .errors import AccessDenied, LibraryMissing, StatementFailed, TandemError, Unreachable
 
 try:
     import pymysql
@@ -47,7 +47,7 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint) -> None:
         if not HAS_PYMYSQL:
-            raise TandemError("The Python library PyMySQL is missing on this machine.", "Install python3-pymysql.")
+            raise LibraryMissing("The Python library PyMySQL is missing on this machine.", "Install python3-pymysql.")
         self.endpoint = endpoint
         where: dict[str, t.Any] = {"unix_socket": endpoint.socket}
         if not endpoint.socket:
@@ -67,7 +67,9 @@ class Connection:
         except pymysql.err.MySQLError as error:
             code, text = _code_and_text(error)
             if code in _DENIED:
-                raise AccessDenied(f"Login as {endpoint} was refused: {text}.") from error
+                raise AccessDenied(
+                    f"Login as {endpoint} was refused: {text}.", "Does the password here differ from the one that server knows?"
+                ) from error
             raise Unreachable(f"Login as {endpoint} got no answer: {text}.") from error
         except (OSError, RuntimeError) as error:  # RuntimeError: an authentication that needs a missing library
             raise Unreachable(f"Login as {endpoint} failed: {error}.") from error

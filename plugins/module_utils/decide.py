@@ -182,7 +182,7 @@ def may_open(local: Node, peer: Node, *, peer_is_dead: bool = False) -> Verdict:
     if missing and (related(local.server, peer.server) or follows(local, peer) or follows(peer, local)):
         return Verdict(
             False,
-            f"{peer.name} has transactions that {local.name} lacks: {missing}.",
+            f"{peer.name} has transactions that {local.name} lacks: {_short(peer.server, local.server)}.",
             f"Open {peer.name} instead, or let {local.name} replicate from it first.",
         )
     return Verdict(True, f"{peer.name} is closed for writes.")
@@ -205,11 +205,14 @@ def plan_attach(local: Node, source: Node, seed: str, settings_differ: bool) -> 
     if seed == "always" and not healthy:
         return _with_seed(local, source, seed, f"{local.name} does not replicate from {source.name}, and seed=always.")
     if attached and told is not None and told.healthy and not settings_differ and not here.writable:
-        return Attachment(NOTHING, f"{local.name} replicates from {source.name}.", errant=errant)
+        reason = f"{local.name} replicates from {source.name}."
+        if errant:
+            reason = f"{local.name} replicates from {source.name}, but has transactions that it lacks: {_short(here, there)}."
+        return Attachment(NOTHING, reason, errant=errant)
     if errant:
         return Attachment(
             REFUSE,
-            f"{local.name} has transactions that {source.name} lacks: {errant}.",
+            f"{local.name} has transactions that {source.name} lacks: {_short(here, there)}.",
             "Nothing was changed. Save what they hold if it matters, then copy the source over them with seed=always.",
             errant,
         )
@@ -291,11 +294,19 @@ def _series(state: ServerState) -> tuple[int, ...]:
     return tuple(int(part) for part in state.version.split(".")[:2])
 
 
+def _short(one: ServerState, other: ServerState) -> str:
+    """The transactions that the other one lacks, for a person: of MariaDB's ranges the newest, which is surely one of them."""
+    if one.engine != other.engine:
+        return one.gtid
+    more = one.transactions - other.transactions
+    return str(more) if one.engine == MYSQL or not more else f"the newest is {more.position()}"
+
+
 def _difference(first: Node, second: Node) -> str:
     """Both sides of a disagreement, so that somebody can choose."""
     told = []
     for one, other in ((first, second), (second, first)):
-        more = extra(one.server, other.server)
+        more = _short(one.server, other.server)
         schemas = ", ".join(one.server.schemas) or "none"
         told.append(f"{one.name}: schemas {schemas}; transactions the other one lacks: {more or 'none'}.")
     return " ".join(told)

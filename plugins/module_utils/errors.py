@@ -30,6 +30,10 @@ class AccessDenied(Unreachable):
     """The server answered, and refused the account."""
 
 
+class LibraryMissing(Unreachable):
+    """Nothing can be asked from this machine."""
+
+
 class StatementFailed(TandemError):
     """The server refused a statement."""
 

@@ -140,10 +140,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tandem.lemp.plugins.module_utils.connection import HAS_PYMYSQL
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, endpoint_here
-from ansible_collections.tandem.lemp.plugins.module_utils.server import has_data, look
-from ansible_collections.tandem.lemp.plugins.module_utils.state import ABSENT, UNKNOWN, ServerState
+from ansible_collections.tandem.lemp.plugins.module_utils.server import look
 
 
 def newer(files: list[str], started: float) -> list[str]:
@@ -158,12 +156,7 @@ def main() -> None:
         argument_spec={**LOGIN_OPTIONS, "config_files": {"type": "list", "elements": "path", "default": []}},
         supports_check_mode=True,
     )
-    if HAS_PYMYSQL:
-        server = look(endpoint_here(module.params), module.params["datadir"])
-    else:
-        # A machine on which nothing is installed yet: check mode comes here.
-        state = UNKNOWN if has_data(module.params["datadir"]) else ABSENT
-        server = ServerState(state=state, reason="The Python library PyMySQL is missing on this machine.")
+    server = look(endpoint_here(module.params), module.params["datadir"])
     module.exit_json(
         changed=False, server=server.as_dict(), newer_files=newer(module.params["config_files"], server.started)
     )

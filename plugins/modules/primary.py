@@ -92,9 +92,8 @@ reason:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tandem.lemp.plugins.module_utils.connection import HAS_PYMYSQL
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError, Unreachable
 from ansible_collections.tandem.lemp.plugins.module_utils.login import (
@@ -161,8 +160,6 @@ def main() -> None:
         required_if=[("state", "open", ["peer_host"])],
         supports_check_mode=True,
     )
-    if not HAS_PYMYSQL and not module.check_mode:
-        module.fail_json(msg=missing_required_lib("PyMySQL"))
     try:
         outcome = run(module)
     except TandemError as error:

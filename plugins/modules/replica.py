@@ -122,9 +122,8 @@ reason:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tandem.lemp.plugins.module_utils.connection import HAS_PYMYSQL
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.login import (
     LOGIN_OPTIONS,
@@ -174,7 +173,7 @@ def run(module: AnsibleModule) -> Outcome:
     if params["state"] == "detached":
         return detach(local, dry_run=module.check_mode)
     source = source_of(params)
-    if module.check_mode and not (HAS_PYMYSQL and look(source.endpoint).running) and not has_data(params["datadir"]):
+    if module.check_mode and not look(source.endpoint).running and not has_data(params["datadir"]):
         # A clean pair: the primary will be there by the time this runs for real.
         return Outcome({}, {}, [f"copy all data from {source.name}", f"replicate from {source.name}"], "Both will be installed.")
     return attach(local, source, params["seed"], dry_run=module.check_mode)
@@ -203,12 +202,12 @@ def main() -> None:
         required_if=[("state", "attached", ["source_host", "replication_password"])],
         supports_check_mode=True,
     )
-    if not HAS_PYMYSQL and not module.check_mode:
-        module.fail_json(msg=missing_required_lib("PyMySQL"))
     try:
         outcome = run(module)
     except TandemError as error:
         module.fail_json(msg=str(error))
+    for warning in outcome.warnings:
+        module.warn(warning)
     module.exit_json(
         changed=outcome.changed,
         actions=outcome.actions,

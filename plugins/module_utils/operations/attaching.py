@@ -95,8 +95,7 @@ class Local:
 def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome:
     """Attach; the outcome says what it took. Raises Refused with everything as it was."""
     directory = DataDirectory(local.datadir)
-    if directory.interrupted() and not dry_run:
-        _take_up(local, source, directory)
+    taken_up = [_take_up(local, source, directory, dry_run=dry_run)] if directory.interrupted() else []
     # This one first: a replica seen after its source could seem to be ahead of it.
     here, password = local.observe()
     node = Node(local.name, "", here)
@@ -104,9 +103,11 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
     plan = plan_attach(node, there, seed, source.differs(here.replication, password))
     if plan.action == REFUSE:
         raise Refused(plan.reason, plan.remedy)
-    outcome = Outcome(role_of(here), _wanted(here, source), reason=plan.reason)
+    outcome = Outcome(role_of(here), _wanted(here, source), taken_up, plan.reason)
     if plan.action == NOTHING:
         outcome.actions += _straighten(local, here, dry_run=dry_run)
+        if plan.errant:
+            outcome.warnings.append(plan.reason)
         return outcome
     outcome.actions += _steps(plan, here, source)
     if dry_run:
@@ -235,17 +236,20 @@ def _wait_until_healthy(local: Local, server: Server, source: Source) -> None:
         local.pause(_POLL)
 
 
-def _take_up(local: Local, source: Source, directory: DataDirectory) -> None:
+def _take_up(local: Local, source: Source, directory: DataDirectory, *, dry_run: bool) -> str:
     """An earlier copy was killed half-way: keep it if it works, go back to the old data if not."""
     here, _password = local.observe()
     told = here.replication
     if here.running and told is not None and told.healthy and told.source_host == source.endpoint.host:
-        directory.keep_new()
-        return
-    local.say("an earlier copy was interrupted: going back to the data from before")
-    local.service.stop()
-    directory.restore()
-    local.service.start()
+        if not dry_run:
+            directory.keep_new()
+        return "remove the data from before the copy"
+    if not dry_run:
+        local.say("an earlier copy was interrupted: going back to the data from before")
+        local.service.stop()
+        directory.restore()
+        local.service.start()
+    return "go back to the data from before an interrupted copy"
 
 
 def _seed(local: Local, source: Source, there: ServerState, directory: DataDirectory) -> None:

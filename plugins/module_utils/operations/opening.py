@@ -22,6 +22,7 @@ class Outcome:
     after: dict[str, t.Any]
     actions: list[str] = field(default_factory=list)
     reason: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:

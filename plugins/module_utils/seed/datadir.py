@@ -10,6 +10,7 @@ was there until the new one works. While names are moved, .tandem/swapping exist
 from __future__ import annotations
 
 import shutil
+import typing as t
 from pathlib import Path
 
 from ..errors import Refused
@@ -22,8 +23,9 @@ _RESERVE = 256 * 1024 * 1024
 class DataDirectory:
     """A data directory with room for its successor."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, move: t.Callable[[Path, Path], object] = shutil.move) -> None:
         self.path = Path(path)
+        self._move = move
         self.work = self.path / WORK
         self.seed = self.work / "seed"
         self.old = self.work / "old"
@@ -74,7 +76,8 @@ class DataDirectory:
             self._move_in(self.old)
             shutil.rmtree(dropped, ignore_errors=True)
         shutil.rmtree(self.seed, ignore_errors=True)
-        self._swapping.unlink(missing_ok=True)
+        # The last thing in there is the mark that keeps a server from starting.
+        shutil.rmtree(self.work, ignore_errors=True)
 
     def keep_new(self) -> None:
         """The new data work: the old ones may go."""
@@ -83,11 +86,11 @@ class DataDirectory:
     def _move_out(self, target: Path) -> None:
         for entry in sorted(self.path.iterdir()):
             if entry.name != WORK:
-                shutil.move(entry, target / entry.name)
+                self._move(entry, target / entry.name)
 
     def _move_in(self, source: Path) -> None:
         for entry in sorted(source.iterdir()):
-            shutil.move(entry, self.path / entry.name)
+            self._move(entry, self.path / entry.name)
         source.rmdir()
 
 
