@@ -46,7 +46,7 @@ options:
   file_state:
     description: Directory with one directory per file job, in which the job leaves the result of its last run.
     type: path
-    default: /var/lib/tandem/file_sync
+    default: /run/tandem/file_sync
   disks:
     description: Paths whose file system is measured.
     type: list
@@ -118,7 +118,7 @@ def main() -> None:
             "health_port": {"type": "int", "default": 9200},
             "web_path": {"type": "str", "default": "/healthz"},
             "proxy_socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
-            "file_state": {"type": "path", "default": "/var/lib/tandem/file_sync"},
+            "file_state": {"type": "path", "default": "/run/tandem/file_sync"},
             "disks": {"type": "list", "elements": "str", "default": ["/", "/var/lib/mysql"]},
         },
         supports_check_mode=True,

@@ -37,7 +37,7 @@ def _run_locked(job: Job, lock: int, last: dict[str, Any]) -> dict[str, Any]:
         outcome = unison.run(job, lock, known, full_check, confirmed)
     else:
         outcome = rsync.run(job, lock, confirmed)
-    if outcome["rows"] or known is None:
+    if outcome["transferred"] or outcome["deleted"] or known is None:
         state.save_manifest(job, state.files_below(job.root))
     if full_check:
         outcome["last_full_check"] = time.time()
@@ -83,10 +83,12 @@ def run(job: Job) -> dict[str, Any]:
 
 def report(outcome: dict[str, Any]) -> None:
     """What was carried over, for the journal."""
-    for row in outcome["rows"][:_SHOWN_ROWS]:
+    # A conflict without a winner is said once, by the result; it comes back in every run.
+    rows = [row for row in outcome["rows"] if "<-?->" not in row]
+    for row in rows[:_SHOWN_ROWS]:
         say(_NOTICE, row)
-    if len(outcome["rows"]) > _SHOWN_ROWS:
-        say(_NOTICE, f"... and {len(outcome['rows']) - _SHOWN_ROWS} more")
+    if len(rows) > _SHOWN_ROWS:
+        say(_NOTICE, f"... and {len(rows) - _SHOWN_ROWS} more")
 
 
 def confirm(job: Job) -> str:

@@ -18,7 +18,7 @@ FILES = Path(__file__).resolve().parents[4] / "roles" / "file_sync" / "files"
 sys.path.insert(0, str(FILES))
 
 from tandem_file_sync import guard, link, rsync, server, state, unison  # noqa: E402
-from tandem_file_sync import job as jobs
+from tandem_file_sync import job as jobs  # noqa: E402
 from tandem_file_sync.job import Job, Stop  # noqa: E402
 
 
