@@ -155,6 +155,12 @@ class Server:
         if self.dialect.engine == MYSQL:
             self._run("SET GLOBAL super_read_only = ON")
 
+    def close_for_applications(self) -> None:
+        """Ordinary accounts may not write; administrators may."""
+        self._run("SET GLOBAL read_only = ON")
+        if self.dialect.engine == MYSQL:
+            self._run("SET GLOBAL super_read_only = OFF")
+
     def open_for_writes(self) -> None:
         self._run("SET GLOBAL read_only = OFF")
 

@@ -39,8 +39,8 @@ def clone(
     """Replace all data of the server here by the donor's. Called again after a kill, it simply starts over."""
     server = Server.at(replace(here, read_timeout=timeout))
     try:
-        # The copy is DDL to the server; it refuses while closed even for administrators.
-        server.open_for_writes()
+        # CLONE refuses a server that is closed even for administrators. Applications stay out.
+        server.close_for_applications()
         server.clone_from(donor.host, donor.port, donor.user, donor.password)
     except StatementFailed as error:
         if error.code not in _RESTART:
