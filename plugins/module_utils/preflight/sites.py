@@ -46,6 +46,7 @@ TAKEN_PORTS = {
     3306: "the database",
     6446: "HAProxy",
     6447: "HAProxy",
+    8079: "the peer's nginx",
     9200: "the health service",
     9201: "the heartbeat",
 }
