@@ -12,7 +12,7 @@ import pathlib
 import signal
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 sys.modules["cryptography"] = None  # type: ignore[assignment]  # the local socket needs none of it: 8 MB less
 
 from tandem_engine.health.config import Config, ConfigError, parse  # noqa: E402
