@@ -61,9 +61,15 @@ class Service:
         self.runner.run(["systemctl", "stop", self.name], self.timeout)
 
     def start(self) -> None:
+        self._begin("start")
+
+    def restart(self) -> None:
+        self._begin("restart")
+
+    def _begin(self, verb: str) -> None:
         # A unit that failed often lately would be refused without this.
         self.runner.run(["systemctl", "reset-failed", self.name], check=False)
-        done = self.runner.run(["systemctl", "start", self.name], self.timeout, check=False)
+        done = self.runner.run(["systemctl", verb, self.name], self.timeout, check=False)
         if done.status != 0 or not self.active():
             log = self.runner.run(["journalctl", "--unit", self.name, "--lines=15", "--no-pager", "--output=cat"], check=False)
             raise CommandFailed(

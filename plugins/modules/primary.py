@@ -25,7 +25,8 @@ attributes:
   diff_mode:
     support: full
   idempotent:
-    support: full
+    support: partial
+    details: A server that is told to restart (O(restart_service)) is restarted every time.
 options:
   state:
     description:
@@ -58,8 +59,13 @@ options:
     type: str
     choices: [alive, dead]
     default: alive
+  restart_service:
+    description:
+      - Unit of the database server. If given, a server that is open is restarted, comes back closed as always, and is
+        opened again at once.
+    type: str
   timeout:
-    description: How long to wait, in seconds, until what was received is applied.
+    description: How long to wait, in seconds, until what was received is applied, and for an answer after a restart.
     type: int
     default: 60
 author:
@@ -72,6 +78,12 @@ EXAMPLES = r"""
     peer_host: 192.0.2.12
     peer_name: node-b
     operator_password: "{{ tandem_secret_operator }}"
+
+- name: Restart the primary with a new configuration
+  tandem.lemp.primary:
+    peer_host: 192.0.2.12
+    operator_password: "{{ tandem_secret_operator }}"
+    restart_service: mariadb
 
 - name: Close it
   tandem.lemp.primary:
@@ -106,7 +118,10 @@ from ansible_collections.tandem.lemp.plugins.module_utils.operations.opening imp
     Outcome,
     close_for_writes,
     open_for_writes,
+    restart_and_open,
+    role_of,
 )
+from ansible_collections.tandem.lemp.plugins.module_utils.runner import Runner, Service
 from ansible_collections.tandem.lemp.plugins.module_utils.server import Server, look
 from ansible_collections.tandem.lemp.plugins.module_utils.state import ABSENT, ServerState
 
@@ -126,6 +141,11 @@ def run(module: AnsibleModule) -> Outcome:
         if module.check_mode and here.state == ABSENT:
             return Outcome({}, {}, ["open for writes"], "It will be installed.")
         raise Unreachable(f"The database of {params['name']} does not answer: {here.reason}", "Start it first.")
+    if params["restart_service"] and here.writable and params["state"] == "open":
+        if module.check_mode:
+            return Outcome(role_of(here), role_of(here), ["restart", "open for writes"], "Asked to.")
+        service = Service(params["restart_service"], Runner())
+        return restart_and_open(endpoint_here(params), service, params["name"], look_at_peer(params), timeout=params["timeout"])
     server = Server.at(endpoint_here(params))
     try:
         if params["state"] == "closed":
@@ -155,6 +175,7 @@ def main() -> None:
             "peer_name": {"type": "str"},
             "peer_observed": {"type": "dict"},
             "peer_state": {"type": "str", "choices": ["alive", "dead"], "default": "alive"},
+            "restart_service": {"type": "str"},
             "timeout": {"type": "int", "default": 60},
         },
         required_if=[("state", "open", ["peer_host"])],

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import dataclass, field
 
+from ..connection import Endpoint
 from ..decide import Node, Verdict, may_open
-from ..errors import Refused
+from ..errors import OperationFailed, Refused, Unreachable
+from ..runner import Service
 from ..server import Server
 from ..state import ServerState
+
+_POLL = 0.1
 
 
 @dataclass
@@ -70,6 +75,35 @@ def open_for_writes(
     if not dry_run:
         _open(server, seen)
     return outcome, verdict
+
+
+def restart_and_open(
+    endpoint: Endpoint, service: Service, name: str, peer: Node, *, timeout: float, clock: t.Callable[[], float] = time.monotonic
+) -> Outcome:
+    """Restart an open server, which comes back closed, and open it again: all in one process, so that the pause is short."""
+    server = Server.at(endpoint)
+    try:
+        before = server.observe()
+    finally:
+        server.close()
+    verdict = may_open(Node(name, "", before), peer)
+    if not verdict.allowed or not before.writable:
+        raise Refused(verdict.reason if before.writable else f"{name} is not open.", verdict.remedy or "Restart its service.")
+    service.restart()
+    deadline = clock() + timeout
+    while True:
+        try:
+            server = Server.at(endpoint)
+            break
+        except Unreachable as error:
+            if clock() > deadline:
+                raise OperationFailed(f"{name} does not answer after its restart: {error}", "See the log of its service.") from error
+            time.sleep(_POLL)
+    try:
+        outcome, _verdict = open_for_writes(server, name, peer, peer_is_dead=False, timeout=timeout, dry_run=False)
+    finally:
+        server.close()
+    return Outcome(role_of(before), role_of(before), ["restart", *outcome.actions], verdict.reason)
 
 
 def _open(server: Server, seen: ServerState) -> None:
