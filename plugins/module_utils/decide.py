@@ -158,8 +158,11 @@ def extra(one: ServerState, other: ServerState) -> str:
     return str(one.transactions - other.transactions)
 
 
-def may_open(local: Node, peer: Node, *, peer_is_dead: bool = False) -> Verdict:
-    """May this server take writes? Only if the other one surely does not, and has nothing that this one lacks."""
+def may_open(local: Node, peer: Node, *, peer_is_dead: bool = False, was_open: bool = False) -> Verdict:
+    """May this server take writes? Only if the other one surely does not, and has nothing that this one lacks.
+
+    A server that was open until its restart a moment ago is the primary whatever else the closed one has.
+    """
     if peer.server.writable:
         return Verdict(
             False,
@@ -179,7 +182,7 @@ def may_open(local: Node, peer: Node, *, peer_is_dead: bool = False) -> Verdict:
             f"Make {peer.name} answer. If it is surely dead (powered off), say peer_state=dead.",
         )
     missing = extra(peer.server, local.server)
-    if missing and (related(local.server, peer.server) or follows(local, peer) or follows(peer, local)):
+    if missing and not was_open and (related(local.server, peer.server) or follows(local, peer) or follows(peer, local)):
         return Verdict(
             False,
             f"{peer.name} has transactions that {local.name} lacks: {_short(peer.server, local.server)}.",

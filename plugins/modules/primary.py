@@ -145,7 +145,9 @@ def run(module: AnsibleModule) -> Outcome:
         if module.check_mode:
             return Outcome(role_of(here), role_of(here), ["restart", "open for writes"], "Asked to.")
         service = Service(params["restart_service"], Runner())
-        return restart_and_open(endpoint_here(params), service, params["name"], look_at_peer(params), timeout=params["timeout"])
+        return restart_and_open(
+            endpoint_here(params), service, params["name"], lambda: look_at_peer(params), timeout=params["timeout"]
+        )
     server = Server.at(endpoint_here(params))
     try:
         if params["state"] == "closed":

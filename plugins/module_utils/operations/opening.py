@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..connection import Endpoint
 from ..decide import Node, Verdict, may_open
@@ -46,7 +46,7 @@ def role_of(state: ServerState) -> dict[str, t.Any]:
 
 
 def open_for_writes(
-    server: Server, name: str, peer: Node, *, peer_is_dead: bool, timeout: float, dry_run: bool
+    server: Server, name: str, peer: Node, *, peer_is_dead: bool, timeout: float, dry_run: bool, was_open: bool = False
 ) -> tuple[Outcome, Verdict]:
     """Open, after having made sure that the peer is closed. Raises Refused with everything as it was."""
     seen = server.observe()
@@ -55,7 +55,7 @@ def open_for_writes(
         server.apply_received(timeout)
         seen = server.observe()
     local = Node(name, "", seen)
-    verdict = may_open(local, peer, peer_is_dead=peer_is_dead)
+    verdict = may_open(local, peer, peer_is_dead=peer_is_dead, was_open=was_open)
     if not verdict.allowed:
         raise Refused(verdict.reason, verdict.remedy)
     wanted = {**role_of(seen), "read_only": False, "source": None, "lineage": "present"}
@@ -78,7 +78,13 @@ def open_for_writes(
 
 
 def restart_and_open(
-    endpoint: Endpoint, service: Service, name: str, peer: Node, *, timeout: float, clock: t.Callable[[], float] = time.monotonic
+    endpoint: Endpoint,
+    service: Service,
+    name: str,
+    look_at_peer: t.Callable[[], Node],
+    *,
+    timeout: float,
+    clock: t.Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Restart an open server, which comes back closed, and open it again: all in one process, so that the pause is short."""
     server = Server.at(endpoint)
@@ -86,9 +92,12 @@ def restart_and_open(
         before = server.observe()
     finally:
         server.close()
-    verdict = may_open(Node(name, "", before), peer)
-    if not verdict.allowed or not before.writable:
-        raise Refused(verdict.reason if before.writable else f"{name} is not open.", verdict.remedy or "Restart its service.")
+    if not before.writable:
+        raise Refused(f"{name} is not open.", "Restart its service.")
+    # Whether it may be opened again is asked before it is closed.
+    verdict = may_open(Node(name, "", replace(before, read_only=True)), look_at_peer(), was_open=True)
+    if not verdict.allowed:
+        raise Refused(f"{name} was not restarted, because it could not be opened again. {verdict.reason}", verdict.remedy)
     service.restart()
     deadline = clock() + timeout
     while True:
@@ -100,7 +109,9 @@ def restart_and_open(
                 raise OperationFailed(f"{name} does not answer after its restart: {error}", "See the log of its service.") from error
             time.sleep(_POLL)
     try:
-        outcome, _verdict = open_for_writes(server, name, peer, peer_is_dead=False, timeout=timeout, dry_run=False)
+        outcome, _verdict = open_for_writes(
+            server, name, look_at_peer(), peer_is_dead=False, timeout=timeout, dry_run=False, was_open=True
+        )
     finally:
         server.close()
     return Outcome(role_of(before), role_of(before), ["restart", *outcome.actions], verdict.reason)

@@ -189,6 +189,14 @@ def test_a_server_opens_only_when_the_other_one_is_closed_and_has_nothing_more(l
     assert allowed or verdict.remedy
 
 
+@pytest.mark.parametrize(
+    ("peer", "allowed"),
+    [(HELD, True), (dataclasses.replace(HELD, gtid="0-11-101"), True), (DOWN, True), (OPEN, False), (SILENT, False)],
+)
+def test_a_primary_opens_again_after_its_restart_unless_the_other_one_may_be_open(peer, allowed):
+    assert may_open(*pair(HELD, peer), was_open=True).allowed is allowed
+
+
 def attached(here, there=OPEN, seed="auto", differ=False):
     source, local = pair(there, dataclasses.replace(here, server_id=12))
     plan = plan_attach(local, source, seed, differ)
