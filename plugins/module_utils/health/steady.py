@@ -45,8 +45,7 @@ class Steady:
         if raw is Raw.BUSY:
             return Finding(Verdict.UNKNOWN, reason)
         limit = self._limit[raw]
-        # Two looks at least: after this process itself stood still, one late look proves nothing.
-        if limit is not None and now - self._since >= limit and (self._looks > 1 or limit == 0):
+        if limit is not None and now - self._since >= limit:
             return Finding(Verdict.DOWN, reason)
         if before in (Verdict.DOWN, Verdict.STARTING):
             return Finding(before, reason)

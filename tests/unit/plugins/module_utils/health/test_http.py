@@ -137,8 +137,9 @@ def test_a_check_during_the_start_waits_for_the_first_look() -> None:
         reader, writer = await asyncio.open_connection(*sock.getsockname())
         writer.write(b"GET /primary HTTP/1.0\r\n\r\n")
         answer = asyncio.ensure_future(reader.read())
-        while not server.waiting:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while not server.waiting:
+                await asyncio.sleep(0.005)
         assert not answer.done()
         view.started = True
         server.release()
