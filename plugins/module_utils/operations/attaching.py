@@ -119,7 +119,7 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
             _follow(local, source, here, configure=plan.action == CONFIGURE)
         except _Purged as error:
             if seed == "never":
-                raise OperationFailed(str(error), f"Copying {source.name} is forbidden by seed=never.") from error
+                raise OperationFailed(str(error), f"Copying {source.name} is forbidden by seed=never.") from None
             outcome.actions.append(f"copy all data from {source.name}, which has purged the binary logs needed here")
             _seed(local, source, there.server, directory)
     return outcome
@@ -327,4 +327,3 @@ def _adopt(local: Local, history: GtidSet, position: GtidSet) -> None:
         server.set_position(position)
     finally:
         server.close()
-
