@@ -44,7 +44,7 @@ options:
     type: path
     default: /run/haproxy/admin.sock
   file_state:
-    description: Directory with one directory per file job, in which the job leaves the result of its last run.
+    description: Directory with one file per file job, named after it, in which the job leaves the result of its last run.
     type: path
     default: /run/tandem/file_sync
   disks:

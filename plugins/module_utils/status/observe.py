@@ -130,12 +130,12 @@ def proxy_backends(table: str) -> dict[str, dict[str, Any]]:
 def file_jobs(directory: str) -> list[dict[str, Any]]:
     """Read what the last run of each file job left behind; a job that never ran yet has no result."""
     jobs = []
-    for path in sorted(pathlib.Path(directory).glob("*/state.json")):
+    for path in sorted(pathlib.Path(directory).glob("*.json")):
         try:
             job = json.loads(read(str(path)))
         except ValueError:
             job = None
-        jobs.append({**(job if isinstance(job, dict) else {"result": "unreadable"}), "name": path.parent.name})
+        jobs.append({**(job if isinstance(job, dict) else {"result": "unreadable"}), "name": path.stem})
     return jobs
 
 

@@ -65,9 +65,7 @@ def test_a_service_of_which_two_versions_are_installed_is_active_when_one_is() -
 
 def test_file_jobs_with_one_that_is_damaged_and_one_that_never_ran(tmp_path: Path) -> None:
     for name, text in (("www", json.dumps({"result": "ok", "finished": 1.0})), ("shop", '{"resu')):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "state.json").write_text(text)
-    (tmp_path / "new").mkdir()
+        (tmp_path / f"{name}.json").write_text(text)
     (tmp_path / "www.marked").write_text("")
     assert observe.file_jobs(str(tmp_path)) == [
         {"name": "shop", "result": "unreadable"},
