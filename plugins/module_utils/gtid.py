@@ -111,6 +111,11 @@ class GtidSet:
         here, there = self._newest(), other._newest()
         return sum(max(0, last - here.get(domain, (0, 0))[1]) for domain, (_server, last) in there.items())
 
+    def of_server(self, server: int | str) -> GtidSet:
+        """The part that one server made: MariaDB by server_id, MySQL by UUID."""
+        place, wanted = (0, str(server).lower()) if self.flavor == MYSQL else (1, int(server))
+        return GtidSet(self.flavor, {key: ranges for key, ranges in self._ranges.items() if key[place] == wanted})
+
     def position(self) -> str:
         """MariaDB: the newest transaction of each domain, as gtid_slave_pos wants it. MySQL: the set itself."""
         if self.flavor == MYSQL:

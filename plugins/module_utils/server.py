@@ -15,10 +15,14 @@ from .connection import Connection, Endpoint, Row
 from .dialect import SCHEMA, STATUS, VARIABLES, Dialect
 from .errors import AccessDenied, OperationFailed, StatementFailed, Unreachable
 from .gtid import MARIADB, MYSQL, GtidSet
-from .state import ABSENT, RUNNING, STOPPED, UNKNOWN, Replication, ServerState
+from .state import ABSENT, RUNNING, STOPPED, UNKNOWN, Replication, ServerState, Session
 
 _SYSTEM_SCHEMAS = {"mysql", "sys", "information_schema", "performance_schema", "ndbinfo", SCHEMA}
 _NO_SUCH_TABLE = (1049, 1146)
+_NO_SUCH_THREAD = 1094
+_SERVERS_OWN = ("root", "system user", "event_scheduler", "unauthenticated user", "mysql.session", "mysql.sys", "debian-sys-maint", "")
+_TRANSACTIONS = ("gtid_executed", "gtid_binlog_state", "gtid_slave_pos")
+_LOOK_PAUSE = 0.003
 # A thread that waits for an answer looks whether replication still runs at least this often.
 _LOOK_EVERY = 5
 
@@ -150,7 +154,14 @@ class Server:
 
     # What changes the role.
 
-    def close_for_writes(self) -> None:
+    def close_for_writes(self, wait: int | None = None) -> None:
+        """Nobody but this pair's own accounts can write afterwards; on MySQL not even they.
+
+        wait: seconds after which the server itself gives up waiting for statements that write (None: its own setting).
+        A wait that only the client ends would go on inside the server and block everybody (its lock is queued).
+        """
+        if wait is not None:
+            self._connection.rows("SET SESSION lock_wait_timeout = %s", [wait])
         self._run("SET GLOBAL read_only = ON")
         if self.dialect.engine == MYSQL:
             self._run("SET GLOBAL super_read_only = ON")
@@ -204,6 +215,51 @@ class Server:
         )
         self._connection.rows(f"INSERT INTO {SCHEMA}.lineage (id, created_on) VALUES (%s, %s)", [name, created_on])
         return name
+
+    def executed(self) -> GtidSet:
+        """The transactions of this server, and nothing else: what is asked while clients wait."""
+        return self._transactions(self._shown("SHOW GLOBAL VARIABLES", _TRANSACTIONS))
+
+    def semi_sync_clients(self) -> int:
+        """Replicas that acknowledge what this server commits."""
+        clients = self.dialect.semi_sync(self._shown("SHOW GLOBAL STATUS", STATUS), "source", "clients")
+        return int(clients[1]) if clients else 0
+
+    def sessions(self, ours: t.Collection[str]) -> list[Session]:
+        """Whoever is logged in, but for the server itself and the accounts given."""
+        rows = self._connection.rows(self.dialect.show_sessions)
+        found = [
+            Session(
+                id=int(row["id"]),
+                user=str(row["user"]),
+                idle=str(row["command"]) == "Sleep",
+                seconds=float(row["seconds"] or 0),
+                in_transaction=bool(row["in_transaction"]),
+                statement=str(row["statement"] or "")[:200],
+                transaction_seconds=None if row["transaction_seconds"] is None else float(row["transaction_seconds"]),
+            )
+            for row in rows
+        ]
+        return [session for session in found if session.user not in ours and session.user not in _SERVERS_OWN]
+
+    def kill(self, session: int) -> None:
+        """End one session; it may have ended by itself."""
+        try:
+            self._run(f"KILL {int(session)}")
+        except StatementFailed as error:
+            if error.code != _NO_SUCH_THREAD:
+                raise
+
+    def wait_for(self, transactions: GtidSet, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> bool:
+        """Wait until these are applied here. False: they are not, after so many seconds."""
+        deadline = clock() + timeout
+        while not transactions <= (here := self.executed()) and here.behind(transactions):
+            left = deadline - clock()
+            if left <= 0:
+                return False
+            # The wait of the server has whole seconds; looking often costs little for as long as clients wait.
+            time.sleep(min(left, _LOOK_PAUSE))
+        return True
 
     def stored_password(self) -> str | None:
         """The password with which this server logs in at its source; None: it cannot be read."""

@@ -51,6 +51,24 @@ class Replication:
 
 
 @dataclass(frozen=True)
+class Session:
+    """One client of a server. seconds: how long it has been in its present state."""
+
+    id: int
+    user: str
+    idle: bool
+    seconds: float
+    in_transaction: bool
+    statement: str = ""
+    transaction_seconds: float | None = None
+
+    @property
+    def between(self) -> bool:
+        """Nothing is lost if it is closed now."""
+        return self.idle and not self.in_transaction
+
+
+@dataclass(frozen=True)
 class ServerState:
     """One server."""
 

@@ -1,0 +1,189 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The questions that are asked before a role moves. Pure: what was seen goes in, answers with value, bound and remedy come out."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import asdict, dataclass
+
+from .decide import Node, follows
+from .errors import Refused
+from .gtid import MYSQL, GtidSet
+from .state import Session
+
+_DDL = re.compile(r"\s*(?:/\*.*?\*/\s*)*(alter|create|drop|truncate|rename|optimize|repair|analyze)\b", re.IGNORECASE | re.DOTALL)
+_NO_DDL = re.compile(r"\s*create\s+temporary\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is tolerated. Seconds, transactions, bytes."""
+
+    max_lag: float = 10
+    max_transactions_behind: int = 10000
+    max_transaction_seconds: float = 5
+    min_disk_free: int = 256 * 2**20
+    require_semi_sync: bool = False
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One question and its answer."""
+
+    name: str
+    passed: bool
+    found: str
+    needed: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.name}: found {self.found}; needed: {self.needed}. {self.remedy}".strip()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the gates of a switchover look at."""
+
+    old: Node
+    new: Node
+    sessions: tuple[Session, ...] = ()  # of the old primary
+    new_sessions: tuple[Session, ...] = ()
+    new_disk_free: int | None = None
+    proxies: t.Mapping[str, t.Mapping[str, t.Any] | None] | None = None  # by node
+
+
+def of_switchover(seen: Seen, limits: Limits) -> list[Gate]:
+    """All gates, in the order in which a person would ask."""
+    old, new = seen.old, seen.new
+    gates = [
+        Gate("both-answer", old.server.running and new.server.running, _answers(old, new), "both databases answer",
+             "Start the one that does not; if it is lost, this is a failover."),
+    ]  # fmt: skip
+    if not gates[0].passed:
+        return gates
+    gates += [
+        Gate("old-is-primary", old.server.writable, _open(old), f"{old.name} takes writes", "See playbooks/status.yml."),
+        Gate("new-is-closed", not new.server.writable, _open(new), f"{new.name} is closed",
+             f"Two servers take writes. Close {new.name}: playbooks/fence.yml."),
+        *_replication(old, new, limits),
+        *_fitness(old, new, seen, limits),
+        *_work(seen, limits),
+        *_traffic(seen),
+    ]  # fmt: skip
+    return gates
+
+
+def require(gates: t.Iterable[Gate], what: str) -> None:
+    """Raises Refused with every gate that says no."""
+    closed = [gate for gate in gates if not gate.passed]
+    if closed:
+        raise Refused(f"No {what}. " + " ".join(str(gate) for gate in closed), "Nothing was changed.")
+
+
+def _replication(old: Node, new: Node, limits: Limits) -> list[Gate]:
+    told = new.server.replication
+    following = follows(new, old)
+    running = told is not None and told.healthy
+    found = "no source" if told is None else (told.io_error or told.sql_error or _threads(told.io_connected, told.sql_running))
+    gates = [
+        Gate("replicates", bool(following and running), found if following or told is None else f"follows {told.source_host}",
+             f"{new.name} replicates from {old.name}", f"playbooks/rejoin.yml, or START REPLICA on {new.name}."),
+    ]  # fmt: skip
+    if old.server.engine != new.server.engine:
+        return gates
+    behind = new.server.transactions.behind(old.server.transactions)
+    lag = told.lag_seconds if told is not None else None
+    errant = str(errant_of(new, old))
+    gates += [
+        Gate("lag", behind <= limits.max_transactions_behind and (lag is not None and lag <= limits.max_lag),
+             f"{behind} transactions, {'unknown' if lag is None else lag} s behind",
+             f"at most {limits.max_transactions_behind} transactions and {limits.max_lag:g} s", "Wait: playbooks/catchup.yml."),
+        Gate("no-errant", not errant, errant or "none", f"{new.name} has nothing that {old.name} lacks",
+             f"playbooks/rejoin.yml saves them and copies {new.name} anew."),
+        Gate("semi-sync", old.server.semi_sync_active or not limits.require_semi_sync,
+             "active" if old.server.semi_sync_active else "not active", "commits wait for the replica" if limits.require_semi_sync
+             else "nothing (require_semi_sync is off)", "See playbooks/check.yml."),
+    ]  # fmt: skip
+    return gates
+
+
+def _fitness(old: Node, new: Node, seen: Seen, limits: Limits) -> list[Gate]:
+    free = seen.new_disk_free
+    return [
+        Gate("version", old.server.engine == new.server.engine and _series(new) >= _series(old),
+             f"{new.server.engine} {new.server.version} after {old.server.engine} {old.server.version}",
+             "the same engine, not older", f"Upgrade {new.name} first."),
+        Gate("binary-log", new.server.log_bin, "on" if new.server.log_bin else "off", f"{new.name} writes one",
+             "Run playbooks/database.yml."),
+        Gate("disk", free is not None and free >= limits.min_disk_free,
+             "unknown" if free is None else f"{free // 2**20} MiB free on {new.name}", f"{limits.min_disk_free // 2**20} MiB",
+             f"Make room on {new.name}."),
+    ]  # fmt: skip
+
+
+def _work(seen: Seen, limits: Limits) -> list[Gate]:
+    long = [s for s in seen.sessions if (s.transaction_seconds or 0) > limits.max_transaction_seconds]
+    changing = [s for s in (*seen.sessions, *seen.new_sessions) if is_ddl(s.statement) and not s.idle]
+    return [
+        Gate("no-long-transaction", not long, "; ".join(_session(s) for s in long) or "none",
+             f"none older than {limits.max_transaction_seconds:g} s", "Let them end, or end them (KILL), or allow more."),
+        Gate("no-ddl", not changing, "; ".join(_session(s) for s in changing) or "none", "no running DDL",
+             "Let it end: interrupted half-way it costs more."),
+    ]  # fmt: skip
+
+
+def _traffic(seen: Seen) -> list[Gate]:
+    gates = []
+    for name, proxy in (seen.proxies or {}).items():
+        if proxy is None:
+            continue
+        servers = proxy["servers"]
+        up = sorted(s for s, state in servers.items() if str(state).startswith("UP") and not s.endswith("-read"))
+        gates.append(
+            Gate(f"proxy-{name}", up == [seen.old.name], proxy["reason"] or f"leads to {', '.join(up) or 'nobody'}",
+                 f"the writer port of {name} leads to {seen.old.name}", "See playbooks/status.yml; run playbooks/sql_proxy.yml.")
+        )  # fmt: skip
+    return gates
+
+
+def errant_of(new: Node, old: Node) -> GtidSet:
+    """What the replica has and its source never had.
+
+    MySQL: exact. MariaDB: what the replica wrote itself; a replica that was made by a copy may list older servers
+    that its source has forgotten, and these are no errant transactions.
+    """
+    more = new.server.transactions - old.server.transactions
+    return more if new.server.engine == MYSQL else more.of_server(new.server.server_id)
+
+
+def is_ddl(statement: str) -> bool:
+    """True for a statement that changes tables, not only what they hold."""
+    return bool(_DDL.match(statement)) and not _NO_DDL.match(statement)
+
+
+def _session(session: Session) -> str:
+    age = f" open for {session.transaction_seconds:.0f} s" if session.transaction_seconds else ""
+    return f"session {session.id} of {session.user}{age}"
+
+
+def _answers(old: Node, new: Node) -> str:
+    silent = [f"{node.name}: {node.server.reason or node.server.state}" for node in (old, new) if not node.server.running]
+    return " ".join(silent) or "both"
+
+
+def _open(node: Node) -> str:
+    return f"{node.name} takes writes" if node.server.writable else f"{node.name} is closed"
+
+
+def _threads(io: bool, sql: bool) -> str:
+    return f"receiving {'runs' if io else 'stopped'}, applying {'runs' if sql else 'stopped'}"
+
+
+def _series(node: Node) -> tuple[int, ...]:
+    return tuple(int(part) for part in node.server.version.split(".")[:2])

@@ -1,0 +1,307 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operation can ask of one node. Every action can be done twice. Nothing here decides."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import typing as t
+import urllib.error
+import urllib.request
+from dataclasses import asdict
+
+from ..connection import Connection, Endpoint
+from ..errors import OperationFailed, TandemError
+from ..gtid import MARIADB, GtidSet
+from ..operations.attaching import Source
+from ..runner import Runner
+from ..server import Server, look
+from . import canary, vip
+from .config import HandConfig
+from .haproxy import HAProxy
+
+_POLL = 0.005
+_CANARY = "operation"
+# Seconds. Between the look at the sessions while waiting for them; the lock that closing takes.
+_SESSIONS_POLL = 0.01
+_CLOSE_LOCK = 2
+Plain = dict[str, t.Any]
+
+
+class Actions:
+    """One node. Keeps its connection to the server for as long as an operation lasts."""
+
+    def __init__(self, config: HandConfig, runner: Runner | None = None) -> None:
+        self.config = config
+        self._runner = runner or Runner()
+        self._server: Server | None = None
+        self._proxy: HAProxy | None = None
+
+    # Looking.
+
+    def observe(self) -> Plain:
+        """The state of the server, whether or not it answers, and who holds the addresses."""
+        state = look(self.config.root(), self.config.datadir)
+        return {
+            "server": state.as_dict(),
+            "address": self.config.node.address,
+            "holds_vips": vip.held(self.config.vips, self._runner),
+            "holds_any_vip": vip.held_any(self.config.vips, self._runner),
+            "proxy": self._proxy_state(),
+            "disk_free": _disk_free(self.config.datadir),
+        }
+
+    def _proxy_state(self) -> Plain | None:
+        proxy = self._maybe_proxy()
+        if proxy is None:
+            return None
+        try:
+            return {"servers": proxy.servers(), "reason": ""}
+        except TandemError as error:
+            return {"servers": {}, "reason": str(error)}
+
+    def executed(self) -> str:
+        return str(self._db().executed())
+
+    def sessions(self) -> list[Plain]:
+        """Sessions of applications."""
+        return [asdict(session) for session in self._db().sessions(self.config.own_accounts)]
+
+    def traffic(self, server: str) -> Plain:
+        proxy = self._maybe_proxy()
+        if proxy is None:
+            return {"active": 0, "queued": 0}
+        seen = proxy.traffic(server)
+        return {"active": seen.active, "queued": seen.queued}
+
+    # The writer port.
+
+    def hold(self, server: str, limit: int) -> Plain:
+        """New connections wait from now on. limit: what the proxy lets through otherwise. Returns those in flight."""
+        proxy = self._maybe_proxy()
+        if proxy is None:
+            return {"active": 0, "queued": 0}
+        proxy.hold(server)
+        return self.traffic(server)
+
+    def drain(self, server: str, seconds: float) -> Plain:
+        """Wait for those in flight. ``left``: how many there still are."""
+        proxy = self._maybe_proxy()
+        started = time.monotonic()
+        left = proxy.wait_until_idle(server, started + seconds) if proxy else 0
+        return {"left": left, "seconds": round(time.monotonic() - started, 4)}
+
+    def point_at(self, server: str, other: str, limit: int) -> Plain:
+        """Whoever waits goes to this server."""
+        proxy = self._maybe_proxy()
+        if proxy is None:
+            return {"queued": 0}
+        waiting = proxy.traffic(server).queued
+        proxy.point_at(server, [other], limit)
+        return {"queued": waiting}
+
+    def let_through(self, server: str, limit: int) -> None:
+        proxy = self._maybe_proxy()
+        if proxy is not None:
+            proxy.let_through(server, limit)
+
+    def limit(self, server: str) -> int:
+        """How many connections the proxy lets through to a server when nothing is held."""
+        proxy = self._maybe_proxy()
+        return proxy.limit(server) if proxy else 0
+
+    def watch_again(self, seconds: float = 5) -> None:
+        """Believe the health checks again, once they say what is so."""
+        proxy = self._maybe_proxy()
+        if proxy is None:
+            return
+        deadline = time.monotonic() + seconds
+        while self.config.health_url and not self._health_agrees() and time.monotonic() < deadline:
+            time.sleep(_POLL * 4)
+        proxy.watch_again()
+
+    def _health_agrees(self) -> bool:
+        """The health daemon of this node has seen the present role of its server."""
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                f"{self.config.health_url}/primary", timeout=1
+            ) as answer:
+                open_there = answer.status == 200
+        except urllib.error.HTTPError:
+            open_there = False
+        except (OSError, ValueError):
+            return True  # nobody to wait for
+        return open_there == self._db().observe().writable
+
+    # The server.
+
+    def close(self) -> Plain:
+        """Closed for writes, and proven: a write as an application is refused. Raises OperationFailed otherwise."""
+        self._db().close_for_writes(wait=_CLOSE_LOCK)
+        return self.prove_closed()
+
+    def prove_closed(self) -> Plain:
+        seen = canary.write(self.config.canary(), _CANARY, "fence")
+        if not seen["refused"]:
+            raise OperationFailed(
+                f"{self.config.node.name} is not proven closed: {seen['reason']}",
+                "A write as an application must be refused. See playbooks/check.yml.",
+            )
+        return {"executed": str(self._db().executed()), "reason": seen["reason"]}
+
+    def open(self, semi_sync: bool = True) -> None:
+        """Forget the source, if any, and take writes."""
+        server = self._db()
+        seen = server.observe()
+        if seen.replication is not None:
+            server.stop_replica()
+            server.forget_source()
+        server.set_semi_sync(source=semi_sync, replica=True)
+        if seen.read_only or seen.super_read_only:
+            server.open_for_writes()
+
+    def semi_sync(self, source: bool) -> None:
+        self._db().set_semi_sync(source=source, replica=True)
+
+    def prove_open(self, token: str) -> None:
+        """Raises OperationFailed unless an application can write here."""
+        seen = canary.write(self.config.canary(), _CANARY, token)
+        if not seen["written"]:
+            raise OperationFailed(f"{self.config.node.name} does not take writes: {seen['reason']}", "See playbooks/status.yml.")
+
+    def canary_arrives(self, token: str, seconds: float) -> float:
+        """Seconds until a canary of the other server is read here. Raises OperationFailed if it never is."""
+        started = time.monotonic()
+        with Connection(self.config.root()) as connection:
+            while canary.read(connection, _CANARY) != token:
+                if time.monotonic() - started > seconds:
+                    raise OperationFailed(
+                        f"What is written on {self.config.peer.name} does not arrive on {self.config.node.name} within {seconds:g} s.",
+                        "See playbooks/check.yml.",
+                    )
+                time.sleep(_POLL)
+        return round(time.monotonic() - started, 4)
+
+    def kill_sessions(self, seconds: float) -> Plain:
+        """End every session of an application: each between two statements if it comes there in time."""
+        server = self._db()
+        deadline = time.monotonic() + seconds
+        between = broken = 0
+        seen: set[int] = set()
+        while sessions := [s for s in server.sessions(self.config.own_accounts) if s.id not in seen]:
+            late = time.monotonic() >= deadline
+            for session in sessions:
+                if session.between or late:
+                    server.kill(session.id)
+                    seen.add(session.id)
+                    between += session.between
+                    broken += not session.between
+            if len(sessions) > len(seen):
+                time.sleep(_SESSIONS_POLL)
+        return {"between": between, "broken": broken}
+
+    def wait_for(self, transactions: str, seconds: float) -> Plain:
+        """Wait until these are applied. Raises OperationFailed when they are not in time, or cannot come any more."""
+        server = self._db()
+        wanted = GtidSet.parse(transactions, server.dialect.engine)
+        if server.wait_for(wanted, seconds):
+            return {"executed": str(server.executed())}
+        told = server.observe().replication
+        missing = server.executed().behind(wanted)
+        why = "it has no source" if told is None else told.sql_error or told.io_error or "it is still applying"
+        raise OperationFailed(
+            f"{self.config.node.name} lacks {missing} transactions of {self.config.peer.name} after {seconds:g} s: {why}.",
+            "Let it catch up (playbooks/catchup.yml), then run this again.",
+        )
+
+    def attach(self) -> None:
+        """Follow the peer by GTID, from where this server is. Does not wait."""
+        server = self._db()
+        seen = server.observe()
+        server.close_for_writes(wait=_CLOSE_LOCK)
+        if seen.replication is not None:
+            server.stop_replica()
+        server.set_semi_sync(source=False, replica=True)
+        if server.dialect.engine == MARIADB:
+            # What this server wrote itself as a primary counts too.
+            server.set_position(server.executed())
+        server.set_source(self._source().options(server.dialect.engine))
+        server.start_replica()
+
+    def attached(self, seconds: float) -> Plain:
+        """Wait until this server replicates. ``healthy`` False with the reason: it does not yet."""
+        deadline = time.monotonic() + seconds
+        while True:
+            told = self._db().observe().replication
+            if told is not None and told.healthy:
+                return {"healthy": True, "reason": ""}
+            if time.monotonic() >= deadline:
+                reason = "it has no source" if told is None else told.io_error or told.sql_error or "it is still connecting"
+                return {"healthy": False, "reason": reason}
+            time.sleep(_POLL)
+
+    def followed(self, seconds: float) -> bool:
+        """Wait until a replica listens here, so that a commit is on both."""
+        deadline = time.monotonic() + seconds
+        while not self._db().semi_sync_clients():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    def _source(self) -> Source:
+        peer, config = self.config.peer, self.config
+        return Source(
+            peer.name, Endpoint(host=peer.address, port=peer.port), config.replication_user, config.replication_password, config.ca
+        )
+
+    # The addresses.
+
+    def give_addresses(self, seconds: float) -> Plain:
+        """Let the peer have them. Raises OperationFailed, with them back if nobody else took them."""
+        started = time.monotonic()
+        vip.say_away(self.config.away_file, True)
+        try:
+            while vip.held_any(self.config.vips, self._runner):
+                if time.monotonic() - started > seconds:
+                    raise OperationFailed(
+                        f"{self.config.node.name} still holds the addresses after {seconds:g} s.", "systemctl status keepalived"
+                    )
+                time.sleep(_POLL)
+        finally:
+            vip.say_away(self.config.away_file, False)
+        return {"seconds": round(time.monotonic() - started, 4)}
+
+    def has_addresses(self, seconds: float) -> bool:
+        """Wait until this node holds them all."""
+        deadline = time.monotonic() + seconds
+        while not vip.held(self.config.vips, self._runner):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
+        return True
+
+    # Its own.
+
+    def _maybe_proxy(self) -> HAProxy | None:
+        if not self.config.proxy.control:
+            return None
+        if self._proxy is None:
+            proxy = self.config.proxy
+            self._proxy = HAProxy(proxy.control, proxy.address, proxy.port, proxy.backend)
+        return self._proxy
+
+    def _db(self) -> Server:
+        if self._server is None:
+            self._server = Server.at(self.config.root())
+        return self._server
+
+
+def _disk_free(directory: str) -> int | None:
+    """Bytes, or None where it cannot be told."""
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return None

@@ -1,0 +1,51 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Try a write as an application would. A fence that is not tried is a hope."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..connection import Connection, Endpoint
+from ..dialect import SCHEMA
+from ..errors import StatementFailed, Unreachable
+
+# Refused because the server is closed: read_only, super_read_only, and MariaDB 12's words for it.
+_READ_ONLY = (1290, 1836, 4183)
+_NO_SUCH_TABLE = 1146
+_TABLE = f"{SCHEMA}.canary"
+_CREATE = (
+    f"CREATE TABLE IF NOT EXISTS {_TABLE} (name VARCHAR(64) NOT NULL PRIMARY KEY, token VARCHAR(64) NOT NULL,"
+    " written TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) ENGINE=InnoDB"
+)
+_WRITE = f"INSERT INTO {_TABLE} (name, token) VALUES (%s, %s) ON DUPLICATE KEY UPDATE token = VALUES(token), written = NOW(6)"
+
+
+def write(endpoint: Endpoint, name: str, token: str) -> dict[str, t.Any]:
+    """Returns ``written`` (bool), ``refused`` (bool: because the server is closed) and ``reason``."""
+    try:
+        connection = Connection(endpoint)
+    except Unreachable as error:
+        return {"written": False, "refused": False, "reason": str(error)}
+    with connection:
+        # A commit that waits for a replica must not be waited for longer than the fence is worth.
+        for statement, arguments in ((_WRITE, (name, token)), (_CREATE, ()), (_WRITE, (name, token))):
+            try:
+                connection.rows(statement, arguments)
+                if statement is _WRITE:
+                    return {"written": True, "refused": False, "reason": "The write was accepted."}
+            except StatementFailed as error:
+                if error.code != _NO_SUCH_TABLE:
+                    return {"written": False, "refused": error.code in _READ_ONLY, "reason": str(error)}
+    return {"written": False, "refused": False, "reason": "The table of the canary cannot be made."}
+
+
+def read(connection: Connection, name: str) -> str:
+    """The token last written under a name; empty if none."""
+    try:
+        return str(connection.value(f"SELECT token FROM {_TABLE} WHERE name = %s", [name]) or "")
+    except StatementFailed as error:
+        if error.code == _NO_SUCH_TABLE:
+            return ""
+        raise

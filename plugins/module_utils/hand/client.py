@@ -1,0 +1,159 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The other end of a hand: a process here, or one on the peer by ssh."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import time
+import typing as t
+
+from .. import errors
+from ..errors import OperationFailed, Refused, TandemError, Unreachable
+from .config import PROTOCOL, Side
+
+COMMAND = "/usr/local/sbin/tandem-hand"
+_KEY = "/etc/tandem/ssh/hand"
+_KNOWN_HOSTS = "/etc/tandem/ssh/hand_known_hosts"
+_USER = "tandem-hand"
+# Seconds.
+_CONNECT = 10.0
+_ANSWER = 30.0
+
+
+def local_command() -> list[str]:
+    return [COMMAND]
+
+
+def peer_command(peer: Side) -> list[str]:
+    """The key is good for one command there: the hand."""
+    options = {
+        "BatchMode": "yes",
+        "ConnectTimeout": "5",
+        "IdentitiesOnly": "yes",
+        "ServerAliveInterval": "1",
+        "ServerAliveCountMax": "3",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": _KNOWN_HOSTS,
+        "GlobalKnownHostsFile": "/dev/null",
+    }
+    said = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+    return ["ssh", "-T", "-F", "/dev/null", "-i", _KEY, *said, f"{_USER}@{peer.address}", "hand"]
+
+
+class HandLost(Unreachable):
+    """The hand does not answer any more. What it did last is not known here; it recovers by itself."""
+
+
+class HandClient:
+    """Requests to one node.
+
+    Raises HandLost when the line is broken or silent, and whatever TandemError the node itself raised.
+    """
+
+    def __init__(self, name: str, argv: t.Sequence[str]) -> None:
+        self.name = name
+        # A session of its own: what ends this process must not end the hand, which has to take back what was done.
+        self._process = subprocess.Popen(
+            list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+        self._received = b""
+        self._waiting = 0
+
+    def greet(self) -> dict[str, t.Any]:
+        """Wait until it is there, and see that it speaks the same. Raises Refused if it does not."""
+        self.send("hello")
+        seen = self.receive(_CONNECT)
+        if seen["protocol"] != PROTOCOL:
+            raise Refused(
+                f"{self.name} has another version of the collection (protocol {seen['protocol']}, here {PROTOCOL}).",
+                "Run playbooks/operations.yml on both nodes.",
+            )
+        return t.cast("dict[str, t.Any]", seen)
+
+    def call(self, what: str, timeout: float = _ANSWER, **arguments: t.Any) -> t.Any:
+        """Ask, and wait for the answer."""
+        self.send(what, **arguments)
+        return self.receive(timeout)
+
+    def send(self, what: str, **arguments: t.Any) -> None:
+        """Ask, without waiting: the other node can work meanwhile."""
+        line = json.dumps({"do": what, "with": arguments}, separators=(",", ":")) + "\n"
+        try:
+            t.cast("t.IO[bytes]", self._process.stdin).write(line.encode())
+            t.cast("t.IO[bytes]", self._process.stdin).flush()
+        except (OSError, ValueError):
+            raise self._lost("is gone") from None
+        self._waiting += 1
+
+    def receive(self, timeout: float = _ANSWER) -> t.Any:
+        """The answer to the oldest request that has none."""
+        deadline = time.monotonic() + timeout
+        source = t.cast("t.IO[bytes]", self._process.stdout).fileno()
+        while b"\n" not in self._received:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([source], [], [], left)[0]:
+                raise self._lost(f"has not answered for {timeout:g} s")
+            part = os.read(source, 65536)
+            if not part:
+                raise self._lost("has ended")
+            self._received += part
+        line, _newline, self._received = self._received.partition(b"\n")
+        self._waiting -= 1
+        try:
+            reply = json.loads(line)
+        except ValueError:
+            raise self._lost(f"says something else than an answer: {line[:80]!r}") from None
+        if reply["ok"]:
+            return reply["value"]
+        kind = getattr(errors, str(reply["kind"]), None)
+        if not (isinstance(kind, type) and issubclass(kind, TandemError)) or kind is errors.StatementFailed:
+            kind = OperationFailed
+        raise kind(reply["message"], reply["remedy"])
+
+    def _lost(self, why: str) -> HandLost:
+        said = b""
+        errors_of = t.cast("t.IO[bytes]", self._process.stderr)
+        if self._process.poll() is not None or select.select([errors_of], [], [], 0)[0]:
+            said = os.read(errors_of.fileno(), 2000)
+        text = said.decode(errors="replace").strip().replace("\n", " ")
+        return HandLost(
+            f"The hand on {self.name} {why}{': ' + text if text else ''}.", "Is the node up, and was playbooks/operations.yml run?"
+        )
+
+    def close(self) -> None:
+        """Break the line. A hand whose operation has not ended recovers its node."""
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue
+        try:
+            self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            return
+
+
+def both(first: HandClient, second: HandClient, what: str, timeout: float = _ANSWER, **arguments: t.Any) -> tuple[t.Any, t.Any]:
+    """The same on both nodes at the same time. If one of them fails, the other one's answer is still waited for."""
+    first.send(what, **arguments)
+    try:
+        second.send(what, **arguments)
+    except TandemError:
+        first.receive(timeout)
+        raise
+    failed: TandemError | None = None
+    answers = []
+    for hand in (first, second):
+        try:
+            answers.append(hand.receive(timeout))
+        except TandemError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return answers[0], answers[1]

@@ -1,0 +1,162 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HAProxy of this node at run time: hold new connections, see those in flight, and point the writer port at a server.
+
+New connections are held in HAProxy's own queue: the server's maxconn goes to 1, and an idle connection of ours occupies
+that one place. Nobody is refused; ``timeout queue`` bounds the wait. (HAProxy management guide, "set maxconn server".
+Putting the only server into maintenance instead refuses everybody.)
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import socket
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ..errors import OperationFailed, TandemError
+
+_POLL = 0.005
+
+
+class ProxyFailed(TandemError):
+    """HAProxy did not do what it was told, or does not answer."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Connections to one server of the writer port: in work, and waiting in the queues."""
+
+    active: int
+    queued: int
+
+
+class HAProxy:
+    """One HAProxy process, by its runtime API.
+
+    Args:
+        control: path of the admin socket.
+        address, port: the writer port.
+        backend: name of the backend behind it.
+    """
+
+    def __init__(self, control: str, address: str, port: int, backend: str = "sql_writer", timeout: float = 2) -> None:
+        self._control = control
+        self._writer = (address, port)
+        self._backend = backend
+        self._timeout = timeout
+        self._occupier: socket.socket | None = None
+        self._held = ""
+
+    def ask(self, command: str) -> str:
+        """What it says to one command."""
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(self._timeout)
+                line.connect(self._control)
+                line.sendall(f"{command}\n".encode())
+                said = b""
+                while part := line.recv(65536):
+                    said += part
+        except OSError as error:
+            raise ProxyFailed(
+                f"HAProxy does not answer on {self._control}: {error}.", "Start it: systemctl start haproxy."
+            ) from error
+        return said.decode(errors="replace").strip()
+
+    def _tell(self, command: str) -> None:
+        said = self.ask(command)
+        if said:
+            raise ProxyFailed(f"HAProxy refused {command!r}: {said}", "Is its configuration that of role sql_proxy?")
+
+    def _rows(self) -> dict[str, dict[str, str]]:
+        table = csv.DictReader(io.StringIO(self.ask("show stat").lstrip("# ")))
+        return {row["svname"]: row for row in table if row["pxname"] == self._backend}
+
+    def servers(self) -> dict[str, str]:
+        """The servers of the writer port and what HAProxy thinks of each ("UP", "DOWN", "MAINT", ...)."""
+        return {name: row["status"] for name, row in self._rows().items() if name not in ("FRONTEND", "BACKEND")}
+
+    def limit(self, server: str) -> int:
+        """Connections that it may have; 0: no limit."""
+        try:
+            return int(self._rows()[server]["slim"] or 0)
+        except KeyError:
+            raise ProxyFailed(
+                f"HAProxy knows no server {server} behind its writer port.", "Run playbooks/sql_proxy.yml."
+            ) from None
+
+    def traffic(self, server: str) -> Traffic:
+        """Ours is not counted."""
+        rows = self._rows()
+        active = int(rows[server]["scur"] or 0) - (1 if self._occupier is not None else 0)
+        return Traffic(max(0, active), int(rows["BACKEND"]["qcur"] or 0))
+
+    def hold(self, server: str) -> None:
+        """From now on every new connection waits. Those in flight go on."""
+        if self._held:
+            return
+        # What the checks say would move the waiting ones somewhere while the roles change.
+        for name in self._checked():
+            self._tell(f"disable health {self._backend}/{name}")
+        self._held = server
+        self._occupy()
+        self._tell(f"set maxconn server {self._backend}/{server} 1")
+
+    def _occupy(self) -> None:
+        try:
+            self._occupier = socket.create_connection(self._writer, self._timeout)
+            self._occupier.settimeout(self._timeout)
+            greeting = self._occupier.recv(5)  # the server's: the connection has come through
+        except OSError as error:
+            raise ProxyFailed(f"The writer port {self._writer[1]} does not let anybody through: {error}.") from error
+        if not greeting:
+            raise ProxyFailed(f"The writer port {self._writer[1]} has no server behind it.", "See playbooks/status.yml.")
+
+    def _checked(self) -> list[str]:
+        return [name for name in self.servers() if not name.endswith("-read")]
+
+    def wait_until_idle(self, server: str, until: float, clock: t.Callable[[], float] = time.monotonic) -> int:
+        """Wait until nothing is in flight; returns how many connections are left at the deadline."""
+        while True:
+            active = self.traffic(server).active
+            if not active or clock() >= until:
+                return active
+            time.sleep(_POLL)
+
+    def point_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
+        """Send everybody who waits, and everybody who comes, to one server. Does no harm twice."""
+        self._tell(f"set server {self._backend}/{server} health up")
+        self._tell(f"set maxconn server {self._backend}/{server} {limit}")
+        for other in others:
+            self._tell(f"set server {self._backend}/{other} health down")
+            self._tell(f"set maxconn server {self._backend}/{other} {limit}")
+        self._let_go()
+
+    def let_through(self, server: str, limit: int) -> None:
+        """Undo hold: the same server as before."""
+        self._tell(f"set maxconn server {self._backend}/{server} {limit}")
+        self._let_go()
+        self.watch_again()
+
+    def _let_go(self) -> None:
+        if self._occupier is not None:
+            self._occupier.close()
+            self._occupier = None
+        self._held = ""
+
+    def watch_again(self) -> None:
+        """Believe the checks again."""
+        for name in self._checked():
+            self._tell(f"enable health {self._backend}/{name}")
+
+    def require_only(self, server: str) -> None:
+        """Raises OperationFailed unless exactly this server is behind the writer port."""
+        up = [name for name in self._checked() if self.servers()[name].startswith("UP")]
+        if up != [server]:
+            raise OperationFailed(
+                f"The writer port leads to {', '.join(up) or 'nobody'}, not to {server} alone.", "See playbooks/status.yml."
+            )

@@ -1,0 +1,98 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operation has begun on this node, on disk before it happens. One file per operation, one JSON line per entry."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import typing as t
+from pathlib import Path
+
+from ..errors import OperationFailed
+
+DIRECTORY = Path("/var/lib/tandem/journal")
+_KEEP = 50
+
+BEGIN = "begin"  # with the request
+DOING = "doing"  # before an action
+COMMIT = "commit"  # from here on only forward
+END = "end"  # done, undone or failed
+
+
+class Journal:
+    """One operation on one node.
+
+    Raises OperationFailed where the disk refuses: nothing is done that is not written down.
+    """
+
+    def __init__(self, path: Path, entries: list[dict[str, t.Any]]) -> None:
+        self._path = path
+        self.entries = entries
+
+    @classmethod
+    def create(cls, operation: str, request: t.Mapping[str, t.Any], directory: Path = DIRECTORY) -> Journal:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        journal = cls(directory / f"{operation}.jsonl", [])
+        journal.write(BEGIN, dict(request))
+        _forget_old(directory)
+        return journal
+
+    @classmethod
+    def load(cls, path: Path) -> Journal:
+        entries = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                break  # the last line of a node that lost power
+        return cls(path, entries)
+
+    def write(self, event: str, data: t.Mapping[str, t.Any] | None = None) -> None:
+        """Append, and make sure that it is on the disk."""
+        entry = {"at": round(time.time(), 6), "event": event, **(data or {})}
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OperationFailed(
+                f"The journal {self._path} cannot be written: {error.strerror}.", "Make room on its disk; nothing goes on without it."
+            ) from error
+        self.entries.append(entry)
+
+    @property
+    def operation(self) -> str:
+        return self._path.stem
+
+    @property
+    def request(self) -> dict[str, t.Any]:
+        """What was asked for; empty if not even that was written."""
+        return self.entries[0] if self.entries and self.entries[0].get("event") == BEGIN else {}
+
+    @property
+    def committed(self) -> bool:
+        return any(entry["event"] == COMMIT for entry in self.entries)
+
+    @property
+    def ended(self) -> bool:
+        return any(entry["event"] == END for entry in self.entries)
+
+    def actions(self) -> list[dict[str, t.Any]]:
+        """What was begun, in order."""
+        return [entry for entry in self.entries if entry["event"] == DOING]
+
+
+def unfinished(directory: Path = DIRECTORY) -> list[Journal]:
+    """Operations that never came to their end here, the oldest first."""
+    found = [Journal.load(path) for path in sorted(directory.glob("*.jsonl"))]
+    return [journal for journal in found if not journal.ended]
+
+
+def _forget_old(directory: Path) -> None:
+    for path in sorted(directory.glob("*.jsonl"))[:-_KEEP]:
+        if Journal.load(path).ended:
+            path.unlink(missing_ok=True)

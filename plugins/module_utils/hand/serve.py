@@ -1,0 +1,121 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hand's conversation: one JSON request a line, one JSON answer a line. It writes down what it does before it does it.
+
+When the line breaks before the operation has ended, the node recovers by itself (see recover.py).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import typing as t
+from pathlib import Path
+
+from ..errors import Refused, TandemError
+from .actions import Actions
+from .config import PROTOCOL
+from .journal import COMMIT, DIRECTORY, DOING, END, Journal, unfinished
+from .recover import recover
+
+LOCK = Path("/run/lock/tandem-operation.lock")
+# What only looks is not written down, and needs no operation.
+_LOOKS = {"observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed"}
+_ACTS = {
+    "hold", "drain", "point_at", "let_through", "watch_again", "close", "open", "semi_sync", "prove_open", "canary_arrives",
+    "kill_sessions", "attach", "give_addresses",
+}  # fmt: skip
+
+
+class Hand:
+    """Answers requests. The lock is held from "begin" until the process ends."""
+
+    def __init__(
+        self, actions: Actions, say: t.Callable[[str], None], directory: Path = DIRECTORY, lock: Path = LOCK
+    ) -> None:
+        self._actions = actions
+        self._say = say
+        self._directory = directory
+        self._lock = lock
+        self._locked: t.IO[str] | None = None
+        self._journal: Journal | None = None
+
+    def serve(self, requests: t.Iterable[str], answer: t.Callable[[str], None]) -> None:
+        """Until the line ends."""
+        for line in requests:
+            try:
+                reply = self._reply(line)
+            except TandemError as error:
+                reply = {"ok": False, "kind": type(error).__name__, "message": error.message, "remedy": error.remedy}
+            try:
+                answer(json.dumps(reply, separators=(",", ":")))
+            except OSError:
+                break
+        if self._journal is not None and not self._journal.ended:
+            recover(self._journal, self._actions, self._actions.config.node.name, self._say)
+
+    def _reply(self, line: str) -> dict[str, t.Any]:
+        try:
+            request = json.loads(line)
+            name, arguments = str(request["do"]), dict(request.get("with") or {})
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refused(f"That is not a request: {error}.") from error
+        return {"ok": True, "value": self._do(name, arguments)}
+
+    def _do(self, name: str, arguments: dict[str, t.Any]) -> t.Any:
+        if name == "hello":
+            return {"protocol": PROTOCOL, "name": self._actions.config.node.name, "unfinished": self._unfinished()}
+        if name == "begin":
+            return self._begin(str(arguments.pop("operation")), arguments)
+        if name == "commit":
+            return self._begun().write(COMMIT)
+        if name == "end":
+            return self._begun().write(END, arguments)
+        if name in _LOOKS:
+            return getattr(self._actions, name)(**arguments)
+        if name in _ACTS:
+            self._begun().write(DOING, {"do": name, "with": arguments})
+            return getattr(self._actions, name)(**arguments)
+        raise Refused(f"Nobody here knows how to {name!r}.", "Both nodes need the same version: run playbooks/operations.yml.")
+
+    def _begin(self, operation: str, request: dict[str, t.Any]) -> list[str]:
+        """Take the node for one operation; first bring what was broken off to an end. Returns what that said."""
+        self._take_lock()
+        said: list[str] = []
+        for journal in unfinished(self._directory):
+            outcome = recover(journal, self._actions, self._actions.config.node.name, self._say)
+            said.append(f"{self._actions.config.node.name}: operation {journal.operation} had been broken off; it is {outcome} now.")
+        self._journal = Journal.create(operation, request, self._directory)
+        return said
+
+    def _unfinished(self) -> list[dict[str, t.Any]]:
+        return [
+            {"operation": journal.operation, "committed": journal.committed, "request": journal.request}
+            for journal in unfinished(self._directory)
+        ]
+
+    def _take_lock(self) -> None:
+        if self._locked is not None:
+            return
+        file = self._lock.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read(80).strip()
+            file.close()
+            raise Refused(
+                f"Another operation is running on {self._actions.config.node.name} ({holder or 'unknown'}).",
+                "Wait until it has ended.",
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}\n")
+        file.flush()
+        self._locked = file
+
+    def _begun(self) -> Journal:
+        if self._journal is None:
+            raise Refused("No operation has begun here.", "Say begin first.")
+        return self._journal

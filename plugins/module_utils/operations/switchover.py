@@ -1,0 +1,251 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Move the role of the primary to the other server while everybody works.
+
+What clients feel lies between "hold" and "point": all of it happens in this process. Requests are held, not refused.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+import uuid
+from dataclasses import dataclass, field
+
+from ..decide import Node
+from ..errors import TandemError
+from ..gates import Gate, Limits, Seen, of_switchover, require
+from ..hand.client import HandClient, HandLost, both
+from ..plan import InDoubt, Plan, Step, Undone
+from ..state import ServerState, Session
+
+# Seconds.
+_CATCH_UP = 60.0
+_FOLLOWED = 0.5
+_VIP = 10.0
+_VERIFY = 30.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the operator wants. Seconds.
+
+    drain: how long connections in flight may take to end by themselves; then they are ended.
+    max_pause: from the moment when new connections are held until the point of no return.
+    """
+
+    drain: float = 2.0
+    max_pause: float = 5.0
+    move_vips: bool = False
+    limits: Limits = Limits()
+
+
+@dataclass
+class Report:
+    """What happened."""
+
+    operation: str = ""
+    kind: str = "switchover"
+    old: str = ""
+    new: str = ""
+    result: str = "done"  # done, planned, refused, undone, half done
+    gates: list[dict[str, t.Any]] = field(default_factory=list)
+    steps: list[dict[str, t.Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    pause_ms: float | None = None
+    held: int = 0
+    closed_between: int = 0
+    closed_broken: int = 0
+    executed: str = ""
+    canary_ms: float | None = None
+    vips_ms: float | None = None
+
+
+class Switchover:
+    """One switchover, from the hand on the old primary to the hand on the new one."""
+
+    def __init__(self, old: HandClient, new: HandClient, wish: Wish, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self.old, self.new, self.wish = old, new, wish
+        self.clock = clock
+        self.report = Report(operation=f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}",
+                             old=old.name, new=new.name)  # fmt: skip
+        self._held_at = 0.0
+        self._limit = 0
+        self.plan = self._make_plan()
+
+    # Before.
+
+    def look(self) -> list[Gate]:
+        """Every gate with its answer. Changes nothing."""
+        # The replica first: seen after its source it could seem to be ahead of it.
+        new, old = self.new.call("observe"), self.old.call("observe")
+        seen = Seen(
+            old=Node(self.old.name, old["address"], ServerState.from_dict(old["server"])),
+            new=Node(self.new.name, new["address"], ServerState.from_dict(new["server"])),
+            sessions=self._sessions(self.old, old),
+            new_sessions=self._sessions(self.new, new),
+            new_disk_free=new["disk_free"],
+            proxies={self.old.name: old["proxy"], self.new.name: new["proxy"]},
+        )
+        gates = of_switchover(seen, self.wish.limits)
+        self.report.gates = [gate.as_dict() for gate in gates]
+        return gates
+
+    @staticmethod
+    def _sessions(hand: HandClient, observed: dict[str, t.Any]) -> tuple[Session, ...]:
+        if observed["server"]["state"] != "running":
+            return ()
+        return tuple(Session(**session) for session in hand.call("sessions"))
+
+    def run(self) -> Report:
+        """Do it. Raises Refused (nothing was changed), Undone or HalfDone; the report says how far it came in every case."""
+        request = {"kind": "switchover", "old": self.old.name, "new": self.new.name}
+        self.report.warnings += [
+            *self.old.call("begin", operation=self.report.operation, **request),
+            *self.new.call("begin", operation=self.report.operation, **request),
+        ]
+        try:
+            require(self.look(), "switchover")
+            self._limit = self.old.call("limit", server=self.old.name)
+        except TandemError:
+            self.report.result = "refused"
+            self._end()
+            raise
+        try:
+            self.plan.run()
+            if self.wish.move_vips:
+                self._move_vips()
+            self._verify()
+        except Undone:
+            self.report.result = "undone"
+            raise
+        except TandemError:
+            self.report.result = "half done"
+            raise
+        finally:
+            self.report.steps = [record.as_dict() for record in self.plan.records]
+            self.report.warnings += self.plan.warnings
+            if self.report.result != "half done":
+                self._end()
+        return self.report
+
+    def _end(self) -> None:
+        for hand in (self.old, self.new):
+            try:
+                hand.call("end", outcome=self.report.result)
+            except TandemError as error:
+                self.report.warnings.append(str(error))
+
+    # The plan.
+
+    def _make_plan(self) -> Plan:
+        old, new = self.old.name, self.new.name
+        return Plan(
+            before=[
+                Step("presync", f"{new} applies what {old} has written so far", self._presync),
+                Step("hold", "Hold new connections on both nodes", self._hold, self._let_through),
+                Step("drain", "Let connections in flight end", self._drain),
+                Step("close", f"Close {old} and prove it", self._close, self._reopen),
+                Step("catch-up", f"{new} applies the rest", self._catch_up),
+            ],
+            commit=self._commit,
+            after=[
+                Step("promote", f"Open {new}; {old} follows it", self._promote),
+                Step("point", f"Send held connections to {new}", self._point),
+            ],
+            clock=self.clock,
+        )
+
+    def _presync(self) -> None:
+        position = self.old.call("executed")
+        self._wait(position, _CATCH_UP)
+
+    def _wait(self, position: str, seconds: float) -> None:
+        self.new.call("wait_for", seconds + 5, transactions=position, seconds=seconds)
+
+    def _hold(self) -> str:
+        self.plan.within(self.wish.max_pause)
+        self._held_at = self.clock()
+        flights = both(self.old, self.new, "hold", server=self.old.name, limit=self._limit)
+        return f"{sum(flight['active'] for flight in flights)} connections in flight"
+
+    def _let_through(self) -> None:
+        both(self.old, self.new, "let_through", server=self.old.name, limit=self._limit)
+        self.report.pause_ms = round((self.clock() - self._held_at) * 1000, 1)
+
+    def _drain(self) -> str:
+        budget = self.plan.left(self.wish.drain)
+        both(self.old, self.new, "drain", budget + 5, server=self.old.name, seconds=budget)
+        return ""
+
+    def _close(self) -> str:
+        ended = self.old.call("kill_sessions", seconds=0.05)
+        self.report.closed_between, self.report.closed_broken = ended["between"], ended["broken"]
+        closed = self.old.call("close")
+        self.report.executed = closed["executed"]
+        return t.cast(str, closed["reason"])
+
+    def _reopen(self) -> None:
+        self.old.call("open")
+        self.old.call("prove_open", token=f"undo {self.report.operation}")
+
+    def _catch_up(self) -> None:
+        self._wait(self.report.executed, self.plan.left(_CATCH_UP))
+
+    def _commit(self) -> None:
+        # The old one first: from here on it does not open again by itself, so the new one may.
+        self.old.call("commit")
+        try:
+            self.new.call("commit")
+        except HandLost as error:
+            raise InDoubt(f"{self.new.name} was lost at the point of no return: {error}") from error
+
+    def _promote(self) -> None:
+        self.new.send("open")
+        self.old.send("attach")
+        failed = None
+        try:
+            self.new.receive()
+        finally:
+            try:
+                self.old.receive()
+            except TandemError as error:
+                failed = error
+        if failed is not None:
+            self.plan.warnings.append(f"{self.old.name} does not follow {self.new.name} yet: {failed}")
+        if failed is not None or not self.new.call("followed", seconds=_FOLLOWED):
+            # A commit would wait in vain for a replica that is not there.
+            self.new.call("semi_sync", source=False)
+            self.plan.warnings.append(f"{self.new.name} went on before {self.old.name} listened: semi-sync is off for the moment.")
+
+    def _point(self) -> str:
+        queued = both(self.old, self.new, "point_at", server=self.new.name, other=self.old.name, limit=self._limit)
+        self.report.pause_ms = round((self.clock() - self._held_at) * 1000, 1)
+        self.report.held = sum(answer["queued"] for answer in queued)
+        return f"{self.report.held} connections had waited"
+
+    # Afterwards.
+
+    def _move_vips(self) -> None:
+        try:
+            moved = self.old.call("give_addresses", _VIP + 5, seconds=_VIP)
+            if not self.new.call("has_addresses", _VIP + 5, seconds=_VIP):
+                self.report.warnings.append(f"{self.new.name} has not taken the addresses within {_VIP:g} s.")
+            self.report.vips_ms = round(moved["seconds"] * 1000, 1)
+        except TandemError as error:
+            self.report.warnings.append(f"The addresses did not move: {error}")
+
+    def _verify(self) -> None:
+        """Replication runs the other way, and what is written now arrives."""
+        both(self.old, self.new, "watch_again", 15)
+        self.old.send("attached", seconds=_VERIFY)
+        seen = self.old.receive(_VERIFY + 5)
+        if not seen["healthy"]:
+            self.report.warnings.append(f"{self.old.name} does not replicate from {self.new.name}: {seen['reason']}")
+            return
+        self.new.call("semi_sync", source=True)
+        self.new.call("prove_open", token=self.report.operation)
+        arrived = self.old.call("canary_arrives", _VERIFY + 5, token=self.report.operation, seconds=_VERIFY)
+        self.report.canary_ms = round(arrived * 1000, 1)
+
