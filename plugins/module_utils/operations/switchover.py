@@ -98,6 +98,18 @@ class Switchover:
             return ()
         return tuple(Session(**session) for session in hand.call("sessions"))
 
+    def rehearse(self) -> Report:
+        """The plan and the gates. Raises Refused where a gate says no."""
+        gates = self.look()
+        self.report.result = "refused"
+        require(gates, "switchover")
+        self.report.result = "planned"
+        self.report.steps = [
+            {"name": step.name, "title": step.title, "began_ms": 0.0, "ms": 0.0, "state": "planned", "said": ""}
+            for step in (*self.plan.before, *self.plan.after)
+        ]
+        return self.report
+
     def run(self) -> Report:
         """Do it. Raises Refused (nothing was changed), Undone or HalfDone; the report says how far it came in every case."""
         request = {"kind": "switchover", "old": self.old.name, "new": self.new.name}

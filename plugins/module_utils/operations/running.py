@@ -1,0 +1,54 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start the two hands, run an operation, and tell what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ..errors import TandemError
+from ..hand.client import HandClient, local_command, peer_command
+from ..hand.config import HandConfig
+
+
+@contextlib.contextmanager
+def hands(config: HandConfig) -> t.Iterator[tuple[HandClient, HandClient]]:
+    """The hand of this node and the peer's, both greeted. Raises HandLost if one does not answer."""
+    here = HandClient(config.node.name, local_command())
+    there = HandClient(config.peer.name, peer_command(config.peer))
+    try:
+        here.greet()
+        there.greet()
+        yield here, there
+    finally:
+        # The peer first: when both have to recover, the old primary (mostly here) is told last what the other one does.
+        there.close()
+        here.close()
+
+
+def story(report: t.Mapping[str, t.Any], error: TandemError | None = None) -> list[str]:
+    """The report for a person, line by line."""
+    lines = [f"{report['kind']} of {report['old']} to {report['new']}: {report['result']}"]
+    closed = [gate for gate in report["gates"] if not gate["passed"]]
+    lines += [f"  gate {'ok ' if gate['passed'] else 'NO '} {gate['name']}: {gate['found']}" for gate in report["gates"]]
+    lines += [f"       {gate['name']} needs: {gate['needed']}. {gate['remedy']}" for gate in closed]
+    lines += [
+        f"  {step['began_ms']:>8.1f} ms  {step['title']}: {step['state']}, {step['ms']:.1f} ms"
+        + (f" ({step['said']})" if step["said"] else "")
+        for step in report["steps"]
+    ]
+    if report.get("pause_ms") is not None:
+        lines.append(
+            f"  new connections were held for {report['pause_ms']:.0f} ms; {report['held']} waited;"
+            f" {report['closed_between']} sessions closed between statements, {report['closed_broken']} in the middle of one"
+        )
+    if report.get("vips_ms") is not None:
+        lines.append(f"  the addresses moved, given up within {report['vips_ms']:.0f} ms")
+    if report.get("canary_ms") is not None:
+        lines.append(f"  a write on {report['new']} was read on {report['old']} after {report['canary_ms']:.1f} ms")
+    lines += [f"  warning: {warning}" for warning in report["warnings"]]
+    if error is not None:
+        lines.append(f"  {error}")
+    return lines
