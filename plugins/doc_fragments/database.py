@@ -46,3 +46,51 @@ options:
     type: path
     default: /etc/tandem/pki/ca.pem
 """
+
+    REPLICA = r"""
+options:
+  name:
+    description: What messages call this server.
+    type: str
+    default: this server
+  source_host:
+    description: Address of the source, as its certificate has it. Required for O(state=attached).
+    type: str
+  source_port:
+    description: Its port.
+    type: int
+    default: 3306
+  source_name:
+    description: What messages call it. By default O(source_host).
+    type: str
+  replication_user:
+    description: Account with which this server logs in at the source.
+    type: str
+    default: tandem_repl
+  replication_password:
+    description: Its password. Required for O(state=attached).
+    type: str
+  connect_retry:
+    description: Seconds between two attempts to reach the source.
+    type: int
+    default: 1
+  seed_timeout:
+    description: How long each part of a copy may take, in seconds.
+    type: int
+    default: 7200
+  service:
+    description: Unit of the database server. By default C(mariadb) or C(mysql), whichever the source is.
+    type: str
+  donor_user:
+    description: MariaDB only, account on the source whose key allows nothing but the copy.
+    type: str
+    default: tandem
+  donor_key:
+    description: MariaDB only, private key on this machine.
+    type: path
+    default: /etc/tandem/ssh/donor
+  donor_known_hosts:
+    description: MariaDB only, file on this machine with the host key of the source.
+    type: path
+    default: /etc/tandem/ssh/known_hosts
+"""

@@ -261,6 +261,20 @@ class Server:
             time.sleep(min(left, _LOOK_PAUSE))
         return True
 
+    def binlogs(self) -> list[str]:
+        """Paths of the binary logs, the oldest first."""
+        base = Path(str(self._connection.value("SELECT @@log_bin_basename")))
+        return [str(base.parent / str(row["Log_name"])) for row in self._connection.rows("SHOW BINARY LOGS")]
+
+    def columns(self, schema: str, table: str) -> list[str]:
+        """Names of a table's columns in order; empty if it is not there any more."""
+        rows = self._connection.rows(
+            "SELECT column_name AS name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+            " ORDER BY ordinal_position",
+            [schema, table],
+        )
+        return [str(row["name"]) for row in rows]
+
     def stored_password(self) -> str | None:
         """The password with which this server logs in at its source; None: it cannot be read."""
         try:

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - tandem.lemp.attributes
   - tandem.lemp.database
   - tandem.lemp.database.operator
+  - tandem.lemp.database.replica
 attributes:
   check_mode:
     support: full
@@ -36,31 +37,6 @@ options:
     type: str
     choices: [attached, detached]
     default: attached
-  name:
-    description: What messages call this server.
-    type: str
-    default: this server
-  source_host:
-    description: Address of the source, as its certificate has it. Required for O(state=attached).
-    type: str
-  source_port:
-    description: Its port.
-    type: int
-    default: 3306
-  source_name:
-    description: What messages call it. By default O(source_host).
-    type: str
-  replication_user:
-    description: Account with which this server logs in at the source.
-    type: str
-    default: tandem_repl
-  replication_password:
-    description: Its password. Required for O(state=attached).
-    type: str
-  connect_retry:
-    description: Seconds between two attempts to reach the source.
-    type: int
-    default: 1
   seed:
     description:
       - V(auto) copies the source when nothing can be lost by it. V(never) refuses instead.
@@ -69,25 +45,6 @@ options:
     type: str
     choices: [auto, never, always]
     default: auto
-  seed_timeout:
-    description: How long each part of a copy may take, in seconds.
-    type: int
-    default: 7200
-  service:
-    description: Unit of the database server. By default C(mariadb) or C(mysql), whichever the source is.
-    type: str
-  donor_user:
-    description: MariaDB only, account on the source whose key allows nothing but the copy.
-    type: str
-    default: tandem
-  donor_key:
-    description: MariaDB only, private key on this machine.
-    type: path
-    default: /etc/tandem/ssh/donor
-  donor_known_hosts:
-    description: MariaDB only, file on this machine with the host key of the source.
-    type: path
-    default: /etc/tandem/ssh/known_hosts
 author:
   - The tandem.lemp developers (@tandem-lemp)
 """
@@ -120,56 +77,19 @@ reason:
   type: str
 """
 
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
-from ansible_collections.tandem.lemp.plugins.module_utils.login import (
-    LOGIN_OPTIONS,
-    OPERATOR_OPTIONS,
-    endpoint_here,
-    endpoint_there,
-)
-from ansible_collections.tandem.lemp.plugins.module_utils.operations.attaching import Local, Source, attach, detach
+from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, OPERATOR_OPTIONS
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.attaching import attach, detach
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.asked import REPLICA_OPTIONS, local_of, source_of
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.opening import Outcome
-from ansible_collections.tandem.lemp.plugins.module_utils.runner import Runner, Service
-from ansible_collections.tandem.lemp.plugins.module_utils.seed.mariadb import Donor
 from ansible_collections.tandem.lemp.plugins.module_utils.server import has_data, look
-
-
-def local_of(module: AnsibleModule) -> Local:
-    params = module.params
-    runner = Runner()
-    service = params["service"]
-    if not service:
-        service = "mysql" if runner.run(["systemctl", "cat", "mariadb"], check=False).status != 0 else "mariadb"
-    return Local(
-        name=params["name"],
-        endpoint=endpoint_here(params),
-        datadir=params["datadir"],
-        service=Service(service, runner),
-        runner=runner,
-        donor=Donor(params["source_host"] or "", params["donor_user"], params["donor_key"], params["donor_known_hosts"]),
-        seed_timeout=params["seed_timeout"],
-        say=module.log,
-    )
-
-
-def source_of(params: dict[str, t.Any]) -> Source:
-    return Source(
-        name=params["source_name"] or params["source_host"],
-        endpoint=endpoint_there(params, params["source_host"], params["source_port"]),
-        user=params["replication_user"],
-        password=params["replication_password"],
-        ca=params["ca_cert"],
-        connect_retry=params["connect_retry"],
-    )
 
 
 def run(module: AnsibleModule) -> Outcome:
     params = module.params
-    local = local_of(module)
+    local = local_of(params, module.log)
     if params["state"] == "detached":
         return detach(local, dry_run=module.check_mode)
     source = source_of(params)
@@ -185,19 +105,8 @@ def main() -> None:
             **LOGIN_OPTIONS,
             **OPERATOR_OPTIONS,
             "state": {"type": "str", "choices": ["attached", "detached"], "default": "attached"},
-            "name": {"type": "str", "default": "this server"},
-            "source_host": {"type": "str"},
-            "source_port": {"type": "int", "default": 3306},
-            "source_name": {"type": "str"},
-            "replication_user": {"type": "str", "default": "tandem_repl"},
-            "replication_password": {"type": "str", "no_log": True},
-            "connect_retry": {"type": "int", "default": 1},
+            **REPLICA_OPTIONS,
             "seed": {"type": "str", "choices": ["auto", "never", "always"], "default": "auto"},
-            "seed_timeout": {"type": "int", "default": 7200},
-            "service": {"type": "str"},
-            "donor_user": {"type": "str", "default": "tandem"},
-            "donor_key": {"type": "path", "default": "/etc/tandem/ssh/donor", "no_log": False},
-            "donor_known_hosts": {"type": "path", "default": "/etc/tandem/ssh/known_hosts"},
         },
         required_if=[("state", "attached", ["source_host", "replication_password"])],
         supports_check_mode=True,

@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rejoin
+short_description: Bring a former primary back as the replica
+version_added: 0.1.0
+description:
+  - Runs on the node that was away. Starts its database if it is stopped; it starts closed.
+  - When the primary has all of its transactions, it is attached by GTID and catches up.
+  - When it has transactions that the primary never had (errant transactions), these are saved first, as SQL that can be applied
+    again and as JSON that a person can read, in C(/var/lib/tandem/errant). Then the primary is copied over it.
+  - Afterwards the primary waits for its replica again (semi-synchronous replication).
+extends_documentation_fragment:
+  - tandem.lemp.attributes
+  - tandem.lemp.database
+  - tandem.lemp.database.operator
+  - tandem.lemp.database.replica
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  discard:
+    description: Copy the primary over this server even if its extra transactions cannot be saved. They are lost then.
+    type: bool
+    default: false
+author:
+  - The tandem.lemp developers (@tandem-lemp)
+"""
+
+EXAMPLES = r"""
+- name: Bring the old primary back
+  tandem.lemp.rejoin:
+    name: node-a
+    source_host: 192.0.2.12
+    source_name: node-b
+    replication_password: "{{ tandem_secret_replication }}"
+    operator_password: "{{ tandem_secret_operator }}"
+"""
+
+RETURN = r"""
+way:
+  description: V(attach) or V(copy).
+  returned: success
+  type: str
+reason:
+  description: Why this way.
+  returned: success
+  type: str
+errant:
+  description: Transactions that the primary never had.
+  returned: success
+  type: str
+saved:
+  description: Directory in which these were saved; empty if there are none.
+  returned: success
+  type: str
+actions:
+  description: What was done, or would be done in check mode, in order.
+  returned: success
+  type: list
+  elements: str
+story:
+  description: The same for a person, line by line.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, OPERATOR_OPTIONS
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.asked import REPLICA_OPTIONS, local_of, source_of
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.rejoin import Rejoined, rejoin
+
+
+def story(name: str, source: str, done: Rejoined) -> list[str]:
+    """For a person."""
+    lines = [f"rejoin of {name} to {source}: {done.reason}"]
+    lines += [f"  {action}" for action in done.actions] or ["  nothing to do"]
+    if done.errant:
+        lines.append(f"  transactions that {source} never had: {done.errant}")
+    if done.saved is not None:
+        lines.append(f"  {done.saved.transactions} of them are saved in {done.saved.directory} (transactions.sql, transactions.json)")
+    return lines + [f"  warning: {warning}" for warning in done.warnings]
+
+
+def main() -> None:
+    options = {name: dict(option) for name, option in REPLICA_OPTIONS.items()}
+    options["source_host"]["required"] = options["replication_password"]["required"] = True
+    module = AnsibleModule(
+        argument_spec={**LOGIN_OPTIONS, **OPERATOR_OPTIONS, **options, "discard": {"type": "bool", "default": False}},
+        supports_check_mode=True,
+    )
+    params = module.params
+    source = source_of(params)
+    try:
+        done = rejoin(local_of(params, module.log), source, discard=params["discard"], dry_run=module.check_mode)
+    except TandemError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(done.actions),
+        way=done.way,
+        reason=done.reason,
+        errant=done.errant,
+        saved=done.saved.directory if done.saved else "",
+        actions=done.actions,
+        story=story(params["name"], source.name, done),
+        diff={"before": "", "after": "".join(f"{action}\n" for action in done.actions)},
+    )
+
+
+if __name__ == "__main__":
+    main()
