@@ -119,16 +119,14 @@ def read(lines: t.Iterable[str], errant: GtidSet, keep: t.Callable[[str], object
             held = [line]
         elif held and len(held) < 3 and line.startswith("#"):
             held.append(line)
-            if (match := _MARIADB_GTID.match(line)) is not None:
-                if (done := reader.begin(match[2], match[1])) is not None:
-                    yield done
+            if (match := _MARIADB_GTID.match(line)) is not None and (done := reader.begin(match[2], match[1])) is not None:
+                yield done
         else:
             for waiting in held:
                 reader.line(waiting, keep)
             held = []
-            if (match := _MYSQL_GTID.match(line)) is not None:
-                if (done := reader.begin(match[1], reader.at)) is not None:
-                    yield done
+            if (match := _MYSQL_GTID.match(line)) is not None and (done := reader.begin(match[1], reader.at)) is not None:
+                yield done
             reader.line(line, keep)
     for waiting in held:
         reader.line(waiting, keep)

@@ -81,8 +81,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, OPERATOR_OPTIONS
-from ansible_collections.tandem.lemp.plugins.module_utils.operations.attaching import attach, detach
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.asked import REPLICA_OPTIONS, local_of, source_of
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.attaching import attach, detach
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.opening import Outcome
 from ansible_collections.tandem.lemp.plugins.module_utils.server import has_data, look
 

@@ -79,12 +79,14 @@ class Actions:
     # The writer port.
 
     def hold(self, server: str, limit: int) -> Plain:
-        """New connections wait from now on. limit: what the proxy lets through otherwise. Returns those in flight."""
+        """New connections wait from now on. Returns those in flight.
+
+        limit: what the proxy lets through otherwise. It is not needed here, but by whoever takes this back from the journal.
+        """
         proxy = self._maybe_proxy()
-        if proxy is None:
-            return {"active": 0, "queued": 0}
-        proxy.hold(server)
-        return self.traffic(server)
+        if proxy is not None:
+            proxy.hold(server)
+        return {**self.traffic(server), "limit": limit}
 
     def drain(self, server: str, seconds: float) -> Plain:
         """Wait for those in flight. ``left``: how many there still are."""
@@ -133,7 +135,7 @@ class Actions:
             open_there = False
         except (OSError, ValueError):
             return True  # nobody to wait for
-        return open_there == self._db().observe().writable
+        return bool(open_there == self._db().observe().writable)
 
     # The server.
 

@@ -38,7 +38,7 @@ class Wish:
     drain: float = 2.0
     max_pause: float = 5.0
     move_vips: bool = False
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass
@@ -112,11 +112,10 @@ class Switchover:
 
     def run(self) -> Report:
         """Do it. Raises Refused (nothing was changed), Undone or HalfDone; the report says how far it came in every case."""
-        request = {"kind": "switchover", "old": self.old.name, "new": self.new.name}
-        self.report.warnings += [
-            *self.old.call("begin", operation=self.report.operation, **request),
-            *self.new.call("begin", operation=self.report.operation, **request),
-        ]
+        for hand in (self.old, self.new):
+            self.report.warnings += hand.call(
+                "begin", operation=self.report.operation, kind="switchover", old=self.old.name, new=self.new.name
+            )
         try:
             require(self.look(), "switchover")
             self._limit = self.old.call("limit", server=self.old.name)
