@@ -20,7 +20,7 @@ from ..runner import Runner
 from ..server import Server, look
 from . import canary, vip
 from .config import HandConfig
-from .haproxy import HAProxy
+from .haproxy import Drained, HAProxy
 
 _POLL = 0.005
 _CANARY = "operation"
@@ -89,11 +89,11 @@ class Actions:
         return {**self.traffic(server), "limit": limit}
 
     def drain(self, server: str, seconds: float) -> Plain:
-        """Wait for those in flight. ``left``: how many there still are."""
+        """Wait for the requests in flight. ``left``: those that have not ended; ``kept``: connections that were not waited for."""
         proxy = self._maybe_proxy()
         started = time.monotonic()
-        left = proxy.wait_until_idle(server, started + seconds) if proxy else 0
-        return {"left": left, "seconds": round(time.monotonic() - started, 4)}
+        seen = proxy.drain(server, started + seconds) if proxy else Drained(0, 0)
+        return {"left": seen.left, "kept": seen.kept, "seconds": round(time.monotonic() - started, 4)}
 
     def point_at(self, server: str, other: str, limit: int) -> Plain:
         """Whoever waits goes to this server."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import socket
 import time
 import typing as t
@@ -20,6 +21,10 @@ from dataclasses import dataclass
 from ..errors import OperationFailed, TandemError
 
 _POLL = 0.005
+# Seconds. A web request is shorter than this; what is older is a connection that somebody keeps.
+_REQUEST = 3
+_AGE = re.compile(r"(\d+)([dhms])")
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 class ProxyFailed(TandemError):
@@ -32,6 +37,14 @@ class Traffic:
 
     active: int
     queued: int
+
+
+@dataclass(frozen=True)
+class Drained:
+    """Requests that had not ended in time, and connections that were not waited for."""
+
+    left: int
+    kept: int
 
 
 class HAProxy:
@@ -119,13 +132,27 @@ class HAProxy:
     def _checked(self) -> list[str]:
         return [name for name in self.servers() if not name.endswith("-read")]
 
-    def wait_until_idle(self, server: str, until: float, clock: t.Callable[[], float] = time.monotonic) -> int:
-        """Wait until nothing is in flight; returns how many connections are left at the deadline."""
-        while True:
-            active = self.traffic(server).active
-            if not active or clock() >= until:
-                return active
+    def drain(self, server: str, until: float, clock: t.Callable[[], float] = time.monotonic) -> Drained:
+        """Wait until the requests in flight have ended, or for the deadline.
+
+        A connection that is older than a request lasts is kept on purpose: nobody knows when it ends, so it is not waited for.
+        """
+        ages = self._ages(server)
+        waited = {name for name, age in ages.items() if age < _REQUEST}
+        while waited and clock() < until:
             time.sleep(_POLL)
+            waited &= self._ages(server).keys()
+        return Drained(left=len(waited), kept=sum(age >= _REQUEST for age in ages.values()))
+
+    def _ages(self, server: str) -> dict[str, int]:
+        """Seconds since each connection to a server began, without ours."""
+        ours = ":".join(map(str, self._occupier.getsockname()[:2])) if self._occupier is not None else ""
+        found = {}
+        for line in self.ask("show sess").splitlines():
+            words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+            if words.get("be") == self._backend and words.get("srv") == server and words.get("src") != ours:
+                found[line.partition(":")[0]] = _seconds(words.get("age", "0s"))
+        return found
 
     def point_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
         """Send everybody who waits, and everybody who comes, to one server. Does no harm twice."""
@@ -160,3 +187,8 @@ class HAProxy:
             raise OperationFailed(
                 f"The writer port leads to {', '.join(up) or 'nobody'}, not to {server} alone.", "See playbooks/status.yml."
             )
+
+
+def _seconds(age: str) -> int:
+    """HAProxy writes 2s, 4m9s, 1h2m."""
+    return sum(int(number) * _UNITS[unit] for number, unit in _AGE.findall(age))

@@ -187,8 +187,9 @@ class Switchover:
 
     def _drain(self) -> str:
         budget = self.plan.left(self.wish.drain)
-        both(self.old, self.new, "drain", budget + 5, server=self.old.name, seconds=budget)
-        return ""
+        seen = both(self.old, self.new, "drain", budget + 5, server=self.old.name, seconds=budget)
+        left, kept = (sum(answer[what] for answer in seen) for what in ("left", "kept"))
+        return f"{left} requests have not ended, {kept} connections are kept open by their clients"
 
     def _close(self) -> str:
         ended = self.old.call("kill_sessions", seconds=0.05)

@@ -142,6 +142,11 @@ VARIABLES: tuple[Variable, ...] = (
         choices=("auto", "never", "always"),
     ),
     Variable("tandem_files_interval", Kind.NUMBER, "Seconds between two runs of a file job.", default="15", least=1),
+    Variable(
+        "tandem_boot_time_command",
+        Kind.TEXT,
+        "Command that says when the node booted, where ansible.builtin.reboot cannot tell (containers).",
+    ),
     Variable("tandem_client_group", Kind.TEXT, "Inventory group of the lab's client.", default="lab_clients"),
     Variable("tandem_time_servers", Kind.LIST, "Time servers; those of the distribution without a value."),
     Variable("tandem_firewall_rules", Kind.LIST, "More ways in; see roles/firewall.", may_differ=True),

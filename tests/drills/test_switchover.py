@@ -1,0 +1,163 @@
+"""The role moves while everybody writes; where it cannot, everything is as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pair
+from pair import must, other, playbook, primary, sql, ssh
+
+
+def test_nobody_notices_and_nothing_is_lost(tmp_path: Path) -> None:
+    old = primary()
+    new = other(old)
+    with pair.writing(old) as here, pair.writing(new) as there:
+        done = must(playbook("switchover", confirm="yes", report_file=str(tmp_path / "report.json")))
+    assert primary() == new
+    assert (here.failed, there.failed) == ([], [])
+    assert len(here.tokens) > 20
+    pair.wait_until_whole()
+    for node in pair.PAIR:
+        assert not pair.missing(here, node) and not pair.missing(there, node)
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["result"] == "done"
+    assert done.says(f"switchover of {old} to {new}: done")
+
+
+def test_the_plan_changes_nothing() -> None:
+    before = pair.roles()
+    argv, env = pair.playbook_command("switchover")
+    done = subprocess.run([*argv, "--check"], env=env, cwd=pair.ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "planned" in done.stdout and "gate ok  replicates" in done.stdout
+    assert pair.roles() == before
+
+
+def test_twice_to_the_same_node_does_nothing() -> None:
+    here = primary()
+    before = pair.roles()
+    must(playbook("switchover", confirm="yes", to=here))
+    assert pair.roles() == before
+
+
+def test_unanswered_it_does_nothing() -> None:
+    before = pair.roles()
+    done = playbook("switchover")
+    assert done.status != 0 and done.says("say -e confirm=yes")
+    assert pair.roles() == before
+
+
+def test_an_unknown_node_is_refused() -> None:
+    before = pair.roles()
+    done = playbook("switchover", confirm="yes", to="server9")
+    assert done.status != 0 and done.says("server9 is no node of this pair")
+    assert pair.roles() == before
+
+
+def test_a_stopped_sql_thread_is_refused() -> None:
+    replica = other(primary())
+    statement = "REPLICA" if "mysql" in pair.status()["nodes"][replica]["database"].get("engine", "mysql") else "SLAVE"
+    sql(replica, f"STOP {statement} SQL_THREAD")
+    try:
+        before = pair.roles()
+        done = playbook("switchover", confirm="yes")
+        assert done.status != 0 and done.says("replicates: found")
+        assert pair.roles() == before
+    finally:
+        sql(replica, f"START {statement} SQL_THREAD")
+
+
+def test_a_long_transaction_is_refused() -> None:
+    old = primary()
+    # As an application: the administrator's own sessions are not looked at.
+    script = (
+        "import pymysql,sys,time;c=pymysql.connect(host='127.0.0.1',port=6446,user='blog',password=sys.stdin.readline().strip(),"
+        "database='blog');q=c.cursor();q.execute('CREATE TABLE IF NOT EXISTS tandem_drill (token VARCHAR(40) PRIMARY KEY)');"
+        "c.begin();q.execute(\"INSERT INTO tandem_drill VALUES (UUID())\");print('open',flush=True);time.sleep(60)"
+    )
+    holder = subprocess.Popen(pair.ssh_argv(old, f'python3 -c "{script.replace(chr(34), chr(92) + chr(34))}"'), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert holder.stdin is not None and holder.stdout is not None
+    holder.stdin.write(pair.site_password() + "\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline().strip() == "open"
+    try:
+        before = pair.roles()
+        done = playbook("switchover", confirm="yes", max_transaction_seconds=0.5)
+        assert done.status != 0 and done.says("no-long-transaction: found session")
+        assert pair.roles() == before
+    finally:
+        holder.kill()
+        ssh(old, "pkill -f 'time.sleep(60)'")
+
+
+def test_over_its_budget_it_takes_everything_back() -> None:
+    old = primary()
+    before = pair.roles()
+    with pair.writing(old) as written:
+        done = playbook("switchover", confirm="yes", max_pause=0.001)
+    assert done.status != 0 and done.says("Everything is as it was")
+    assert written.failed == []
+    assert pair.roles() == before
+
+
+SLOW = """
+import os, sys, time, pymysql
+password = sys.stdin.readline().strip()
+kept = []
+while not os.path.exists("/run/tandem-drill-stop"):
+    try:
+        kept.append((time.monotonic(), pymysql.connect(host="127.0.0.1", port=6446, user="blog", password=password, connect_timeout=60)))
+    except pymysql.err.MySQLError:
+        pass
+    while kept and kept[0][0] < time.monotonic() - 15:
+        kept.pop(0)[1].close()
+    time.sleep(0.4)
+"""
+
+
+def test_a_killed_engine_leaves_the_old_primary_open() -> None:
+    """kill -9 while connections are held: each hand takes back what it did. Slow requests keep the drain waiting."""
+    old = primary()
+    ssh(old, "cat > /root/tandem-slow.py", SLOW)
+    with pair.writing(old) as written:
+        slow = subprocess.Popen(pair.ssh_argv(old, "python3 /root/tandem-slow.py"), stdin=subprocess.PIPE, text=True)
+        assert slow.stdin is not None
+        slow.stdin.write(pair.site_password() + "\n")
+        slow.stdin.flush()
+        argv, env = pair.playbook_command("switchover", confirm="yes", drain=20, max_pause=30)
+        runner = subprocess.Popen(argv, env=env, cwd=pair.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        pair.wait("connections are held", lambda: '"do":"drain"' in _journal(old) and _events(old) != "end", 60)
+        assert ssh(old, "kill -9 $(pgrep -f 'ansible_collections.*switchover|AnsiballZ_switchover' | head -n 5)").status == 0
+        runner.communicate(timeout=60)
+        pair.wait("the operation is taken back on both nodes", lambda: _events(old) == "end" and _events(other(old)) == "end", 60)
+    slow.wait(60)
+    assert primary() == old
+    assert written.failed == []
+
+
+def test_a_killed_controller_leaves_a_finished_operation() -> None:
+    old = primary()
+    argv, env = pair.playbook_command("switchover", confirm="yes")
+    runner = subprocess.Popen(argv, env=env, cwd=pair.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    before = _journal_name(old)
+    pair.wait("the operation has begun", lambda: _journal_name(old) != before, 60)
+    runner.kill()
+    runner.wait()
+    pair.wait("the operation has ended", lambda: _events(old) == "end" and _events(other(old)) == "end", 60)
+    assert primary() in pair.PAIR
+
+
+def _journal_name(node: str) -> str:
+    return ssh(node, "ls /var/lib/tandem/journal 2>/dev/null | tail -n 1").text.strip()
+
+
+def _journal(node: str) -> str:
+    return ssh(node, "cat /var/lib/tandem/journal/$(ls /var/lib/tandem/journal | tail -n 1)").text
+
+
+def _events(node: str) -> str:
+    lines = [line for line in _journal(node).splitlines() if line.startswith("{")]
+    return str(json.loads(lines[-1])["event"]) if lines else ""
