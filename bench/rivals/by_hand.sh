@@ -8,35 +8,16 @@
 # HAND_VIP (no)     yes: the last step of the recipe as well, which restarts keepalived to move the addresses.
 set -euo pipefail
 
-lab=${TANDEM_LAB:-demo}
-net=10.${TANDEM_LAB_NET:-77}
-state=$(dirname "$0")/../../.lab/$lab
-declare -A octet=([server1]=11 [server2]=12)
+# shellcheck source=bench/rivals/nodes.sh
+. "$(dirname "$0")/nodes.sh"
 
-on() { # NODE COMMAND: what stands on the input goes to the command
-  ssh -i "$state/ssh/id_ed25519" -o UserKnownHostsFile="$state/ssh/known_hosts" -o IdentitiesOnly=yes -o BatchMode=yes \
-    -o ControlMaster=auto -o ControlPersist=60s -o ControlPath="$HOME/.ssh/by-hand-%C" \
-    "root@$net.30.${octet[$1]}" "$2"
-}
-sql() { on "$1" 'mariadb --batch --skip-column-names' <<< "$2"; }
-proxy() { # on both nodes at once
-  local first
-  on server1 'socat stdio /run/haproxy/admin.sock' <<< "$1" & first=$!
-  on server2 'socat stdio /run/haproxy/admin.sock' <<< "$1"
-  wait "$first"
-}
 step() {
   printf '%s %s\n' "$(date +%T.%3N)" "$1"
   sleep "${HAND_SECONDS:-0}"
 }
 
-mkdir -p "$HOME/.ssh"
 step 'who is the primary?'
-if [ "$(sql server1 'SELECT @@global.read_only')" = 0 ]; then old=server1 new=server2; else old=server2 new=server1; fi
-if [ "$(sql "$old" 'SELECT @@global.read_only')$(sql "$new" 'SELECT @@global.read_only')" != 01 ]; then
-  echo "not exactly one database is writable" >&2
-  exit 1
-fi
+find_roles
 old_address=$net.20.${octet[$old]} new_address=$net.20.${octet[$new]}
 authority=$(on "$new" 'mariadb --batch -E' <<< 'SHOW SLAVE STATUS' | sed -n 's/^ *Master_SSL_CA_File: //p')
 
