@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +158,17 @@ class Load:
         """Until every class is served and nothing failed for a while."""
         wait_for("the load to be served without a failure", self._is_steady, seconds)
 
+    def wait_until_calm(self, limit_ms: float, seconds: float) -> bool:
+        """Until 99 % of the requests of a while take no longer than this. False: the machine is busy with other things."""
+        end = time.monotonic() + seconds
+        while True:
+            recent = [event.latency for event in self.events if event.ok and event.due > time.time() - STEADY and summary.is_http(event)]
+            if recent and summary.milliseconds(summary.percentile(recent, 0.99)) <= limit_ms:
+                return True
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.25)
+
     def fallen(self) -> dict[str, str]:
         """Programs that ended in error, by node."""
         return {worker.node: " | ".join(worker.errors) for worker in self.workers if worker.process.returncode not in (0, None)}
@@ -173,12 +184,13 @@ def verify(lab: nodes.Lab, events: Sequence[summary.Event], seconds: float = 60,
     limit = time.monotonic() + seconds
     missing: dict[str, list[str] | None] = {}
     missing_files: dict[str, list[str] | None] = {}
-    unacknowledged: dict[str, int] = {}
+    unacknowledged: dict[str, dict[str, int]] = {}
+    answers = {event.token: event.outcome for event in events if event.token}
     while True:
         for node in SERVERS:
             held = pair.rows(lab, node)
             missing[node] = None if held is None else sorted(acknowledged - held)
-            unacknowledged[node] = len((held or set()) - acknowledged)
+            unacknowledged[node] = dict(Counter(answers.get(token, "no answer told") for token in (held or set()) - acknowledged))
             if want_files:
                 kept = pair.files(lab, node)
                 missing_files[node] = None if kept is None else sorted(uploads - kept)
@@ -190,6 +202,7 @@ def verify(lab: nodes.Lab, events: Sequence[summary.Event], seconds: float = 60,
         "missing": missing,
         "uploads": len(uploads),
         "missing_files": missing_files,
+        # Rows that are there although their writer was told an error, by what it was told.
         "rows_not_acknowledged": unacknowledged,
     }
 
@@ -227,6 +240,8 @@ def verify_table(verified: dict[str, Any]) -> list[str]:
         for node, tokens in answers.items():
             answer = "could not be asked" if tokens is None else f"{len(tokens)} missing" + "".join(f" {token}" for token in tokens[:SHOWN])
             lines.append(f"{what} on {node}: {answer}")
+    for node, kinds in verified["rows_not_acknowledged"].items():
+        lines += [f"rows on {node} that nobody was told of: {count} x {kind}" for kind, count in kinds.items()]
     return lines
 
 

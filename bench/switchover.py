@@ -82,6 +82,7 @@ def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, An
     log = load_log(number)
     with load.Load(lab, load.options_of(asked)) as running:
         running.wait_until_steady(asked.steady_limit)
+        calm = running.wait_until_calm(asked.calm, asked.steady_limit)
         quiet = time.time()
         time.sleep(asked.before)
         begin = time.time()
@@ -97,6 +98,7 @@ def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, An
     sql = Counter({kind: count for name, row in window["classes"].items() if name.startswith("sql-") for kind, count in row["kinds"].items()})
     return {
         "run": number,
+        "calm": calm,
         "exit_code": code,
         "primary_before": before,
         "primary_after": after,
@@ -139,8 +141,14 @@ def line_of(row: dict[str, Any]) -> str:
     pauses = row["pause_ms"]
     words = [f"{count} {kind}" for kind, count in sorted(row["sql_kinds"].items())]
     words += [f"{name}={value}" for name, value in row["reported"].items()]
+    silent = Counter[str]()
+    for kinds in row["verify"]["rows_not_acknowledged"].values():
+        silent |= Counter(kinds)
+    words += [f"{count} rows are there although their writer was told: {kind}" for kind, count in sorted(silent.items())]
     if row["exit_code"] != 0:
         words.append(f"THE COMMAND ENDED WITH {row['exit_code']}")
+    if not row["calm"]:
+        words.append("THE MACHINE WAS BUSY")
     if not row["moved"]:
         words.append("THE PRIMARY DID NOT MOVE")
     if not row["complete"]:
@@ -179,6 +187,7 @@ def main() -> int:
     line.add_argument("--after", type=float, default=5.0, help="seconds of load after it")
     line.add_argument("--limit", type=float, default=180.0, help="seconds that the command may take")
     line.add_argument("--steady-limit", type=float, default=60.0, help="seconds within which the load must be served well")
+    line.add_argument("--calm", type=float, default=150.0, help="p99 in ms up to which the machine counts as calm before the command")
     line.add_argument("--files", action="store_true", help="also wait until every upload is on both nodes")
     asked = line.parse_args()
     runtime.prepare()

@@ -5,7 +5,9 @@
 #   mha.sh switch    exchanges source and replica, once
 #   mha.sh restore   removes its accounts; afterwards playbooks/database.yml makes the replication the collection's again
 #
-# MHA knows no GTID of MariaDB and no TLS: after its first switch the replica follows by file and position, in clear.
+# MHA knows no GTID of MariaDB and sets no TLS: after its first switch the replica follows by file and position.
+# As packaged it ends at once: "Redundant argument in sprintf", because Debian's version strings hold more than three
+# numbers (10.11.19-MariaDB-0+deb12u1-log). prepare corrects these two lines; nothing else of MHA is changed.
 # Its script for "stop writing here, write there" does what MHA's own sample does (read_only), and takes the writer
 # offline in both proxies as by_hand.sh does.
 set -euo pipefail
@@ -23,6 +25,9 @@ prepare() {
   local secret node
   secret=$(cat "$state/secrets/mha")
   on "$manager" 'DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends mha4mysql-manager' < /dev/null > /dev/null
+  # shellcheck disable=SC2016
+  on "$manager" 'perl -pi -e '\''BEGIN { %count = ("%03d%03d%03d" => 2, "%03d%03d" => 1) }
+    s{(sprintf\( .((?:%03d)+)., )(\$str =~ m/\(\\d\+\)/g) \)}{"$1( $3 )[0 .. $count{$2}] )"}e'\'' /usr/share/perl5/MHA/NodeUtil.pm' < /dev/null
   {
     printf "CREATE USER IF NOT EXISTS 'mha'@'%s.20.%%' IDENTIFIED BY '%s';\n" "$net" "$secret"
     printf "GRANT ALL ON *.* TO 'mha'@'%s.20.%%';\n" "$net"
