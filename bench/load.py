@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -171,7 +172,11 @@ class Load:
 
     def fallen(self) -> dict[str, str]:
         """Programs that ended in error, by node."""
-        return {worker.node: " | ".join(worker.errors) for worker in self.workers if worker.process.returncode not in (0, None)}
+        return {
+            worker.node: " | ".join([f"exit code {worker.process.returncode}", *worker.errors])
+            for worker in self.workers
+            if worker.process.returncode not in (0, None)
+        }
 
 
 def verify(lab: nodes.Lab, events: Sequence[summary.Event], seconds: float = 60, want_files: bool = True) -> dict[str, Any]:
@@ -268,12 +273,14 @@ def main() -> int:
     line.add_argument("--seconds", type=float, default=30.0)
     line.add_argument("--no-files", action="store_true", help="do not wait until the uploads are on both nodes")
     asked = line.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     runtime.prepare()
     lab = nodes.Lab(asked.name, asked.net)
     pair.empty(lab)
     say(f"{asked.rate:g} requests/s and {asked.writers} SQL writers for {asked.seconds:g} s")
     with Load(lab, options_of(asked)) as load:
         load.wait_until_steady()
+        say("it is served without a failure; from now on it counts")
         begin = time.time()
         try:
             while time.time() - begin < asked.seconds and any(worker.lives for worker in load.workers):

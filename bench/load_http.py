@@ -75,9 +75,9 @@ class Visitors:
             words = head.split(None, 2)
             status = words[1].decode("ascii", "replace") if len(words) > 1 else "no status"
             if status != "200":
-                outcome, detail = f"http {status}", body[:200].decode("utf-8", "replace")
+                outcome, detail = f"http {status}", body[:200].decode("utf-8", "replace").strip()
             elif b'"id":' not in body or not body.endswith(b"}\n"):
-                outcome, detail = "http incomplete", body[:200].decode("utf-8", "replace")
+                outcome, detail = "http incomplete", body[:200].decode("utf-8", "replace").strip()
         except TimeoutError:
             outcome = "timeout"
         except OSError as error:

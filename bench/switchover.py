@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -190,6 +191,7 @@ def main() -> int:
     line.add_argument("--calm", type=float, default=150.0, help="p99 in ms up to which the machine counts as calm before the command")
     line.add_argument("--files", action="store_true", help="also wait until every upload is on both nodes")
     asked = line.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     runtime.prepare()
     lab = nodes.Lab(asked.name, asked.net)
     rows: list[dict[str, Any]] = []
