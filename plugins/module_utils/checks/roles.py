@@ -23,7 +23,9 @@ def _primary(context: Context) -> Finding:
     if writable:
         remedy = "Close the one that is not the primary: tandem.lemp.primary with state=closed. " + context.pair.decision.remedy
         return Finding(FAIL, writable, expected, f"{' and '.join(writable)} both take writes.", remedy.strip())
-    return Finding(FAIL, "none", expected, "No server takes writes.", "Run playbooks/database.yml: it opens the right one.")
+    decision = context.pair.decision
+    reason = f"No server takes writes. {decision.reason}"
+    return Finding(FAIL, "none", expected, reason, decision.remedy or "Run playbooks/database.yml: it opens the right one.")
 
 
 def _read_only(context: Context, seen: Seen) -> Finding | None:
