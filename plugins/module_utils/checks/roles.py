@@ -91,7 +91,7 @@ def _events(context: Context, seen: Seen) -> Finding | None:
     enabled = [event.name for event in events if event.enabled]
     waiting = [event.name for event in events if event.waiting]
     if replica and enabled:
-        reason = f"{some(enabled)} {'runs' if runs else 'is enabled'} on {seen.name} too: its work is done twice."
+        reason = f"{some(enabled)} {'runs' if runs else 'is enabled'} on {seen.name} too: its work is done twice, or fails there."
         return Finding(FAIL if runs else WARN, enabled, expected, reason, "ALTER EVENT ... DISABLE ON SLAVE, on the replica.")
     if not replica and waiting:
         reason = f"{some(waiting)} came by replication, and since {seen.name} was promoted nobody runs it."
