@@ -23,7 +23,7 @@ def _source(context: Context) -> Finding:
     if not followed:
         return Finding(FAIL, "nobody follows", expected, "No server follows the other one: nothing is copied.", _ATTACH)
     reason = f"{' and '.join(str(whom) for whom in followed.values())} is followed, and is not the one primary: see role-primary."
-    return Finding(WARN, followed, expected, reason, context.pair.decision.remedy or _ATTACH)
+    return Finding(WARN, followed, expected, reason, "See role-primary.")
 
 
 def _connected(context: Context, seen: Seen) -> Finding | None:
@@ -120,6 +120,9 @@ def _errant(context: Context) -> Finding:
     if not found:
         return Finding(PASS, "none", expected)
     names = " and ".join(found)
+    decision = context.pair.decision
+    if decision.primary is None:
+        return Finding(FAIL, found, expected, decision.reason, decision.remedy)
     if context.pair.primary is None and len(found) == 1:
         return Finding(WARN, found, expected, f"{names} has transactions that the other one lacks, and nobody is primary.", _ATTACH)
     return Finding(

@@ -23,7 +23,9 @@ def _primary(context: Context) -> Finding:
     if writable:
         remedy = "Close the one that is not the primary: tandem.lemp.primary with state=closed. " + context.pair.decision.remedy
         return Finding(FAIL, writable, expected, f"{' and '.join(writable)} both take writes.", remedy.strip())
-    return Finding(FAIL, "none", expected, "No server takes writes.", "Run playbooks/database.yml: it opens the right one.")
+    decision = context.pair.decision
+    reason = f"No server takes writes. {decision.reason}"
+    return Finding(FAIL, "none", expected, reason, decision.remedy or "Run playbooks/database.yml: it opens the right one.")
 
 
 def _read_only(context: Context, seen: Seen) -> Finding | None:
@@ -89,7 +91,7 @@ def _events(context: Context, seen: Seen) -> Finding | None:
     enabled = [event.name for event in events if event.enabled]
     waiting = [event.name for event in events if event.waiting]
     if replica and enabled:
-        reason = f"{some(enabled)} {'runs' if runs else 'is enabled'} on {seen.name} too: its work is done twice."
+        reason = f"{some(enabled)} {'runs' if runs else 'is enabled'} on {seen.name} too: its work is done twice, or fails there."
         return Finding(FAIL if runs else WARN, enabled, expected, reason, "ALTER EVENT ... DISABLE ON SLAVE, on the replica.")
     if not replica and waiting:
         reason = f"{some(waiting)} came by replication, and since {seen.name} was promoted nobody runs it."

@@ -285,6 +285,17 @@ def test_whatever_is_wrong_says_why_and_what_to_do(fault):
             assert not row.remedy, row
 
 
+def test_where_nobody_can_tell_the_primary_no_playbook_is_promised_to():
+    """Both closed, each with transactions that the other one lacks (seen with MySQL after an errant one)."""
+    pair = Pair(MYSQL).server("server1", read_only=True, gtid=f"{ONE}:1-110").server("server2", gtid=f"{ONE}:1-100,{TWO}:1")
+    rows = {row.check: row for row in pair.rows()}
+    assert rows["rpl-errant"].state == rows["role-primary"].state == "fail"
+    for check in ("rpl-errant", "role-primary"):
+        assert "Decide which one to keep" in rows[check].remedy
+    closed = {row.check: row for row in Pair(MYSQL).server("server1", read_only=True).rows()}
+    assert "playbooks/database.yml" in closed["role-primary"].remedy and closed["rpl-errant"].state == "pass"
+
+
 def test_a_privilege_counts_where_it_lets_through():
     """MariaDB's SUPER is not enough to write on a closed server since 10.11 (seen there); before, it is."""
     super_app = {"app@%": ("SUPER",)}

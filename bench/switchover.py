@@ -1,0 +1,224 @@
+"""Judges a switchover: the same load, the same pair, any command that exchanges primary and replica, many times.
+
+Each run: empty the table, load until it is steady, watch a while as the measure of normal, run the command, watch on,
+end the load, look for every acknowledged write on both databases, wait until replication is healthy. The figures of a
+run are those from the command's start until a while after its end; "added p99" is against the same load before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "lab"))
+
+import load
+import nodes
+import pair
+import runtime
+import summary
+from shell import LabError, say
+
+COMMAND = "ansible-playbook -i inventories/lab -i bench/inventory playbooks/switchover.yml -e confirm=yes"
+# Names under which the report of a switchover may tell what it did.
+REPORTED = ("pause_ms", "held", "killed")
+VIEWS = {"new SQL connections": "new SQL", "HTTP": "HTTP", "all": "all"}
+
+
+def environment(lab: nodes.Lab) -> dict[str, str]:
+    """What the command finds: the lab it is about, and the programs of this checkout."""
+    programs = str(pair.ROOT / ".venv" / "bin")
+    return os.environ | {
+        "PATH": programs + os.pathsep + os.environ["PATH"],
+        "ANSIBLE_CONFIG": str(pair.ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "TANDEM_LAB": lab.name,
+        "TANDEM_LAB_NET": str(lab.net),
+    }
+
+
+def run_command(lab: nodes.Lab, command: str, log: Path, limit: float) -> int:
+    """Its exit code; 124 if it had to be ended."""
+    with log.open("w", encoding="utf-8") as output:
+        try:
+            return subprocess.run(
+                shlex.split(command),
+                cwd=pair.ROOT,
+                env=environment(lab),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
+                timeout=limit,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return 124
+
+
+def reported(file: Path | None, since: float) -> dict[str, Any]:
+    """What the switchover says of itself, if it wrote a report in this run."""
+    if file is None or not file.exists() or file.stat().st_mtime < since:
+        return {}
+    told = json.loads(file.read_text(encoding="utf-8"))
+    return {name: told[name] for name in REPORTED if isinstance(told, dict) and name in told}
+
+
+def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, Any]:
+    """One switchover under load."""
+    pair.wait_until_replicating(lab)
+    pair.empty(lab)
+    pair.wait_until_replicating(lab)
+    before = pair.primary(lab)
+    log = load_log(number)
+    with load.Load(lab, load.options_of(asked)) as running:
+        running.wait_until_steady(asked.steady_limit)
+        calm = running.wait_until_calm(asked.calm, asked.steady_limit)
+        quiet = time.time()
+        time.sleep(asked.before)
+        begin = time.time()
+        code = run_command(lab, asked.command, log, asked.limit)
+        done = time.time()
+        time.sleep(asked.after)
+        end = time.time()
+    events = running.events
+    normal = summary.summarize(events, quiet, begin)
+    window = summary.summarize(events, begin, end)
+    verified = load.verify(lab, events, want_files=asked.files)
+    after = pair.primary(lab)
+    sql = Counter({kind: count for name, row in window["classes"].items() if name.startswith("sql-") for kind, count in row["kinds"].items()})
+    return {
+        "run": number,
+        "calm": calm,
+        "exit_code": code,
+        "primary_before": before,
+        "primary_after": after,
+        "moved": bool(after) and after != before,
+        "command_s": round(done - begin, 2),
+        "pause_ms": {short: window["write_pauses"][name]["ms"] for name, short in VIEWS.items()},
+        "normal_pause_ms": {short: normal["write_pauses"][name]["ms"] for name, short in VIEWS.items()},
+        "failed_http": window["http"]["failed"],
+        "http_kinds": window["http"]["kinds"],
+        "failed_sql": window["sql"]["failed"],
+        "sql_kinds": dict(sql),
+        "p99_ms": window["http"]["p99_ms"],
+        "added_p99_ms": round(window["http"]["p99_ms"] - normal["http"]["p99_ms"], 1),
+        "max_ms": window["http"]["max_ms"],
+        "lost": load.lost(verified),
+        "complete": load.is_complete(verified),
+        "reported": reported(asked.report, begin),
+        "fallen": running.fallen(),
+        "normal": normal,
+        "window": window,
+        "verify": verified,
+    }
+
+
+def load_log(number: int) -> Path:
+    """Where the command's output of a run is kept."""
+    directory = pair.ROOT / ".cache" / "bench"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / f"switchover-{number}.log"
+
+
+HEAD = (
+    f"{'run':>3} {'to':<8} {'pause ms: new SQL':>17} {'HTTP':>6} {'all':>6} {'failed HTTP':>11} {'SQL':>5} "
+    f"{'p99 ms':>7} {'added':>7} {'max ms':>7} {'lost':>5} {'s':>6}  SQL by kind; the report's words"
+)
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """One run."""
+    pauses = row["pause_ms"]
+    words = [f"{count} {kind}" for kind, count in sorted(row["sql_kinds"].items())]
+    words += [f"{name}={value}" for name, value in row["reported"].items()]
+    silent = Counter[str]()
+    for kinds in row["verify"]["rows_not_acknowledged"].values():
+        silent |= Counter(kinds)
+    words += [f"{count} rows are there although their writer was told: {kind}" for kind, count in sorted(silent.items())]
+    if row["exit_code"] != 0:
+        words.append(f"THE COMMAND ENDED WITH {row['exit_code']}")
+    if not row["calm"]:
+        words.append("THE MACHINE WAS BUSY")
+    if not row["moved"]:
+        words.append("THE PRIMARY DID NOT MOVE")
+    if not row["complete"]:
+        words.append("NOT EVERYTHING IS ON BOTH NODES")
+    return (
+        f"{row['run']:>3} {row['primary_after'] or '?':<8} {pauses['new SQL']:>17.0f} {pauses['HTTP']:>6.0f} {pauses['all']:>6.0f} "
+        f"{row['failed_http']:>11} {row['failed_sql']:>5} {row['p99_ms']:>7.0f} {row['added_p99_ms']:>7.0f} {row['max_ms']:>7.0f} "
+        f"{row['lost']:>5} {row['command_s']:>6.1f}  {', '.join(words)}"
+    )
+
+
+def totals(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Median and maximum of what is judged."""
+    values: dict[str, list[float]] = {f"write pause, {name}, ms": [row["pause_ms"][name] for row in rows] for name in VIEWS.values()}
+    values |= {f"the same without a switchover, {name}, ms": [row["normal_pause_ms"][name] for row in rows] for name in VIEWS.values()}
+    for name, text in (
+        ("failed_http", "failed HTTP requests"),
+        ("failed_sql", "failed SQL writes"),
+        ("added_p99_ms", "added p99, ms"),
+        ("max_ms", "slowest HTTP request, ms"),
+        ("lost", "acknowledged writes that lack somewhere"),
+    ):
+        values[text] = [row[name] for row in rows]
+    return {name: {"median": statistics.median(found), "max": max(found), "sum": round(sum(found), 1)} for name, found in values.items()}
+
+
+def main() -> int:
+    """Run, print, keep. Exit code 1: a command failed, the primary did not move, or something is lost."""
+    line = argparse.ArgumentParser(description=__doc__)
+    load.add_options(line)
+    line.add_argument("--runs", type=int, default=20)
+    line.add_argument("--command", default=COMMAND, help="exchanges the roles, each time it is run; default: %(default)s")
+    line.add_argument("--report", type=Path, metavar="FILE", help="JSON that the command writes about itself")
+    line.add_argument("--title", default="", help="for the table")
+    line.add_argument("--before", type=float, default=5.0, help="seconds of steady load before the command")
+    line.add_argument("--after", type=float, default=5.0, help="seconds of load after it")
+    line.add_argument("--limit", type=float, default=180.0, help="seconds that the command may take")
+    line.add_argument("--steady-limit", type=float, default=60.0, help="seconds within which the load must be served well")
+    line.add_argument("--calm", type=float, default=150.0, help="p99 in ms up to which the machine counts as calm before the command")
+    line.add_argument("--files", action="store_true", help="also wait until every upload is on both nodes")
+    asked = line.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    runtime.prepare()
+    lab = nodes.Lab(asked.name, asked.net)
+    rows: list[dict[str, Any]] = []
+    try:
+        print(asked.title or asked.command)
+        print(HEAD, flush=True)
+        for number in range(1, asked.runs + 1):
+            rows.append(once(lab, asked, number))
+            print(line_of(rows[-1]), flush=True)
+            if rows[-1]["exit_code"] != 0:
+                print("\n".join(load_log(number).read_text(encoding="utf-8", errors="replace").splitlines()[-20:]))
+                break
+    except KeyboardInterrupt:
+        say("told to end")
+    finally:
+        report = {"command": asked.command, "title": asked.title, "totals": totals(rows) if rows else {}, "runs": rows}
+        if asked.json:
+            asked.json.write_text(pair.show(report) + "\n", encoding="utf-8")
+    for name, one in report["totals"].items():
+        print(f"{name:<46} median {one['median']:>7.0f}   max {one['max']:>7.0f}   sum {one['sum']:>8.0f}")
+    good = len(rows) == asked.runs and all(row["exit_code"] == 0 and row["moved"] and row["lost"] == 0 for row in rows)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as error:
+        print(f"switchover: {error}", file=sys.stderr)
+        sys.exit(1)
