@@ -111,6 +111,20 @@ class GtidSet:
         here, there = self._newest(), other._newest()
         return sum(max(0, last - here.get(domain, (0, 0))[1]) for domain, (_server, last) in there.items())
 
+    def reached(self, wanted: GtidSet) -> bool:
+        """Has everything up to there been applied here?
+
+        MySQL: all of it is here. MariaDB: the newest of each domain is, which was written after all others; a copy may not
+        list servers that wrote long ago.
+        """
+        self._same_flavor(wanted)
+        if self.flavor == MYSQL:
+            return wanted <= self
+        return all(
+            last <= max((ranges[-1][1] for key, ranges in self._ranges.items() if key == (domain, server)), default=0)
+            for domain, (server, last) in wanted._newest().items()
+        )
+
     def of_server(self, server: int | str) -> GtidSet:
         """The part that one server made: MariaDB by server_id, MySQL by UUID."""
         place, wanted = (0, str(server).lower()) if self.flavor == MYSQL else (1, int(server))

@@ -253,7 +253,7 @@ class Server:
     def wait_for(self, transactions: GtidSet, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> bool:
         """Wait until these are applied here. False: they are not, after so many seconds."""
         deadline = clock() + timeout
-        while not transactions <= (here := self.executed()) and here.behind(transactions):
+        while not self.executed().reached(transactions):
             left = deadline - clock()
             if left <= 0:
                 return False
@@ -315,7 +315,7 @@ class Server:
             if seen.replication is None or not seen.replication.retrieved:
                 return
             received = GtidSet.parse(seen.replication.retrieved, self.dialect.engine)
-            if received <= seen.transactions or not seen.transactions.behind(received):
+            if seen.transactions.reached(received):
                 return
             if not seen.replication.sql_running:
                 raise OperationFailed(

@@ -79,7 +79,7 @@ EXAMPLES = r"""
 RETURN = r"""
 report:
   description: The operation, its gates, its steps with times in milliseconds, the pause, and what happened to connections.
-  returned: always
+  returned: success
   type: dict
 story:
   description: The same for a person, line by line.
@@ -151,9 +151,8 @@ def main() -> None:
                 operation.run()
                 changed = True
     except TandemError as error:
-        module.fail_json(
-            msg=str(error), changed=report.result in ("half done", "undone"), report=asdict(report), story=story(asdict(report), error)
-        )
+        # The whole report would bury what a tired person has to read.
+        module.fail_json(msg=str(error), changed=report.result in ("half done", "undone"), story=story(asdict(report)))
     before = {"primary": report.old if changed else report.new}
     module.exit_json(
         changed=changed, report=asdict(report), story=story(asdict(report)), diff={"before": before, "after": {"primary": report.new}}

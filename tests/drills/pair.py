@@ -18,6 +18,8 @@ NAME = os.environ.get("TANDEM_LAB", "demo")
 NET = os.environ.get("TANDEM_LAB_NET", "77")
 NODES = {"server1": 11, "server2": 12, "client": 13}
 PAIR = ("server1", "server2")
+ENGINE = os.environ.get("TANDEM_LAB_ENGINE", "mariadb")
+REPLICA = "REPLICA" if ENGINE == "mysql" else "SLAVE"
 # Seconds within which a pair must be whole again after anything that is done to it here.
 PATIENCE = 120
 
@@ -114,9 +116,9 @@ def must(done: Done) -> Done:
     return done
 
 
-def sql(node: str, statement: str, schema: str = "") -> str:
+def sql(node: str, statement: str, schema_or_option: str = "") -> str:
     """As the administrator, by the socket."""
-    done = ssh(node, f"mysql --batch --skip-column-names {schema}", statement)
+    done = ssh(node, f"mysql --batch --skip-column-names {schema_or_option}", statement)
     assert done.status == 0, f"{node}: {statement}: {done.text}"
     return done.text.strip()
 
@@ -186,12 +188,8 @@ def roles() -> dict[str, Any]:
 
 def replication_source(node: str) -> str:
     """Whom it is told to follow."""
-    for statement in ("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"):
-        done = ssh(node, "mysql --vertical", statement)
-        if done.status == 0:
-            lines = [line.split(":", 1)[1].strip() for line in done.text.splitlines() if "_Host:" in line]
-            return lines[0] if lines else ""
-    return "unknown"
+    lines = sql(node, f"SHOW {REPLICA} STATUS", "--vertical").splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if "_Host:" in line), "")
 
 
 def site_password() -> str:

@@ -37,8 +37,12 @@ def write(endpoint: Endpoint, name: str, token: str) -> dict[str, t.Any]:
                     return {"written": True, "refused": False, "reason": "The write was accepted."}
             except StatementFailed as error:
                 if error.code != _NO_SUCH_TABLE:
-                    return {"written": False, "refused": error.code in _READ_ONLY, "reason": str(error)}
+                    return {"written": False, "refused": error.code in _READ_ONLY, "reason": _reason(error)}
     return {"written": False, "refused": False, "reason": "The table of the canary cannot be made."}
+
+
+def _reason(error: StatementFailed) -> str:
+    return "a write as an application was refused: read-only" if error.code in _READ_ONLY else str(error)
 
 
 def read(connection: Connection, name: str) -> str:

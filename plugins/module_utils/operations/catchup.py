@@ -45,7 +45,7 @@ def catch_up(
     began = moved = told = clock()
     executed = replica.executed()
     at_first = behind = executed.behind(wanted)
-    while behind:
+    while not executed.reached(wanted):
         now = clock()
         seen = replica.observe().replication
         if seen is None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..errors import TandemError
 from ..hand.client import HandClient, local_command, peer_command
 from ..hand.config import HandConfig
 
@@ -28,17 +27,13 @@ def hands(config: HandConfig) -> t.Iterator[tuple[HandClient, HandClient]]:
         here.close()
 
 
-def story(report: t.Mapping[str, t.Any], error: TandemError | None = None) -> list[str]:
+def story(report: t.Mapping[str, t.Any]) -> list[str]:
     """The report for a person, line by line."""
     lines = [f"{report['kind']} of {report['old']} to {report['new']}: {report['result']}"]
     closed = [gate for gate in report["gates"] if not gate["passed"]]
     lines += [f"  gate {'ok ' if gate['passed'] else 'NO '} {gate['name']}: {gate['found']}" for gate in report["gates"]]
     lines += [f"       {gate['name']} needs: {gate['needed']}. {gate['remedy']}" for gate in closed]
-    lines += [
-        f"  {step['began_ms']:>8.1f} ms  {step['title']}: {step['state']}, {step['ms']:.1f} ms"
-        + (f" ({step['said']})" if step["said"] else "")
-        for step in report["steps"]
-    ]
+    lines += [_step(step) for step in report["steps"]]
     if report.get("pause_ms") is not None:
         lines.append(
             f"  new connections were held for {report['pause_ms']:.0f} ms; {report['held']} waited;"
@@ -49,6 +44,11 @@ def story(report: t.Mapping[str, t.Any], error: TandemError | None = None) -> li
     if report.get("canary_ms") is not None:
         lines.append(f"  a write on {report['new']} was read on {report['old']} after {report['canary_ms']:.1f} ms")
     lines += [f"  warning: {warning}" for warning in report["warnings"]]
-    if error is not None:
-        lines.append(f"  {error}")
     return lines
+
+
+def _step(step: t.Mapping[str, t.Any]) -> str:
+    if step["state"] == "planned":
+        return f"  step     {step['title']}"
+    said = f" ({step['said']})" if step["said"] else ""
+    return f"  {step['began_ms']:>8.1f} ms  {step['title']}: {step['state']}, {step['ms']:.1f} ms{said}"

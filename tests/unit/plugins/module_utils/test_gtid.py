@@ -169,3 +169,21 @@ def test_flavors_do_not_mix():
         GtidSet("oracle")
     with pytest.raises(GtidError):
         GtidSet.parse(None, MYSQL)
+
+
+def test_an_errant_transaction_does_not_hide_a_missing_one() -> None:
+    here = GtidSet.parse("0-11-100,0-12-101", MARIADB)
+    assert not here.reached(GtidSet.parse("0-11-101", MARIADB))
+    assert here.reached(GtidSet.parse("0-11-100", MARIADB))
+
+
+def test_a_copy_need_not_list_servers_that_wrote_long_ago() -> None:
+    assert GtidSet.parse("0-11-100", MARIADB).reached(GtidSet.parse("0-7-20,0-11-100", MARIADB))
+    assert not GtidSet.parse("0-11-99", MARIADB).reached(GtidSet.parse("0-7-20,0-11-100", MARIADB))
+
+
+def test_mysql_has_reached_only_what_it_has() -> None:
+    uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+    here = GtidSet.parse(f"{uuid}:1-5:7", MYSQL)
+    assert here.reached(GtidSet.parse(f"{uuid}:1-5", MYSQL))
+    assert not here.reached(GtidSet.parse(f"{uuid}:1-6", MYSQL))

@@ -22,7 +22,7 @@ NO_VARIABLES = {
     "tandem_repl",
     "tandem_operator",
     "tandem_monitor",
-    "tandem_database_primary",
+    "tandem_database_primary", "tandem_updated_first",
     "tandem_database_replica",
 }
 
