@@ -143,7 +143,7 @@ class Node:
         return {"active": 0, "queued": 0}
 
     def drain(self, server, seconds):
-        return {"left": 0}
+        return {"left": 0, "kept": 0, "seconds": 0}
 
     def let_through(self, server, limit):
         return None
