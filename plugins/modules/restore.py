@@ -103,6 +103,14 @@ backups:
   returned: O(state=listed)
   type: list
   elements: dict
+chosen:
+  description: Name of the backup that O(backup) and O(until) mean, or an empty text.
+  returned: O(state=listed)
+  type: str
+refusal:
+  description: Why there is none.
+  returned: O(state=listed)
+  type: str
 backup:
   description: Name of the backup that is restored.
   returned: O(state=scratch) or O(state=restored)
@@ -130,12 +138,13 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring impor
     Restored,
     Wish,
     as_lines,
+    choose,
     remove_scratch,
     to_scratch,
     to_server,
 )
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.store import Store
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, endpoint_here
 from ansible_collections.tandem.lemp.plugins.module_utils.runner import Runner, Service
 
@@ -163,7 +172,14 @@ def wish_of(module: AnsibleModule) -> Wish:
 
 def listed(wish: Wish) -> dict[str, t.Any]:
     found, faults = Store(wish.directory).backups()
+    chosen, refusal = "", ""
+    try:
+        chosen = choose(found, faults, wish.backup, wish.until, wish.now())[0].name
+    except Refused as error:
+        refusal = f"{wish.node}: {error}"
     return {
+        "chosen": chosen,
+        "refusal": refusal,
         "changed": False,
         "actions": [],
         "backups": [one.as_dict() for one in found],

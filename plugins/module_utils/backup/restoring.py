@@ -24,6 +24,7 @@ from .manifest import Manifest, seconds
 from .replay import NOW, Point, Replay, plan_replay, point_of, replay
 from .scratch import Scratch, own
 from .store import Store, mib
+from .stream import checksum
 
 LATEST = "latest"
 LOOK = "look"
@@ -125,6 +126,7 @@ def to_scratch(wish: Wish, *, dry_run: bool) -> Restored:
     store.require_space(done.backup.unpacked, "the scratch instance")
     done.actions.append(f"restore {done.backup.name} to {store.look}")
     if dry_run:
+        _require_whole(store, done.backup)
         return done
     with store.locked():
         remove_scratch(wish, dry_run=False)
@@ -168,6 +170,7 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
         done.actions.append("go back to the data from before an interrupted restore")
     done.actions.append(f"replace the data of {wish.node} by {done.backup.name}")
     if dry_run:
+        _require_whole(store, done.backup)
         return done
     with store.locked():
         if interrupted:
@@ -197,6 +200,13 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
         _swap(wish, done, directory, history, tables)
     done.gtid = str(history)
     return done
+
+
+def _require_whole(store: Store, backup: Manifest) -> None:
+    """Before anybody is closed for it. The restore itself looks again."""
+    path = store.path / backup.name / backup.file
+    if checksum(path) != backup.sha256:
+        raise Refused(f"{path} is damaged: its checksum is not the one in its manifest.", "Nothing was changed. Use another backup.")
 
 
 def _require_fitting(wish: Wish, backup: Manifest, here: ServerState) -> None:
@@ -289,9 +299,9 @@ def jump(history: GtidSet, engine: str, server_id: int, server_uuid: str) -> Gti
         # Of every server: what an administrator still wrote to a closed one is lost like all else after the point.
         others = [item.split("-") for item in str(history).split(",") if item]
         newest = [item.split("-") for item in history.position().split(",") if item]
-        last = {domain: int(number) + _JUMP for domain, _server, number in newest}
-        said = [f"{domain}-{server}-{last[domain] - 1}" for domain, server, _number in others if int(server) != server_id]
-        return GtidSet.parse(",".join([*said, *(f"{domain}-{server_id}-{number}" for domain, number in last.items())]), MARIADB)
+        far = {domain: int(number) + _JUMP for domain, _server, number in newest}
+        said = [f"{domain}-{server}-{far[domain] - 1}" for domain, server, _number in others if int(server) != server_id]
+        return GtidSet.parse(",".join([*said, *(f"{domain}-{server_id}-{number}" for domain, number in far.items())]), MARIADB)
     own_part = str(history.of_server(server_uuid))
     last = max((int(part.rpartition("-")[2]) for part in own_part.split(":")[1:] if part[0].isdigit()), default=0)
     return GtidSet.parse(f"{server_uuid}:{last + 1}-{last + _JUMP}", MYSQL)
@@ -336,7 +346,7 @@ def _adopt(wish: Wish, done: Restored, history: GtidSet, tables: int) -> None:
     try:
         server.close_for_writes()
         if done.backup.engine == MARIADB:
-            server.begin_binlog(history)
+            _begin_binlog(wish, server.dialect.forget_binlog, history)
             server.set_position(history)
         seen = server.executed()
     finally:
@@ -345,6 +355,17 @@ def _adopt(wish: Wish, done: Restored, history: GtidSet, tables: int) -> None:
         count = len(scratch.tables_of(connection))
     if count != tables or seen.behind(history):
         raise OperationFailed(f"It has {count} tables instead of {tables}, and is at {seen} instead of {history}.")
+
+
+def _begin_binlog(wish: Wish, forget: str, history: GtidSet) -> None:
+    with Connection(wish.endpoint) as connection:
+        connection.rows(forget)
+        connection.rows("SET GLOBAL gtid_binlog_state = %s", [newest_last(history)])
+
+
+def newest_last(history: GtidSet) -> str:
+    """MariaDB takes the last one that is named for the newest of its domain; a replica that has the newest is refused otherwise."""
+    return ",".join(sorted(str(history).split(","), key=lambda item: int(item.rpartition("-")[2])))
 
 
 def as_lines(found: t.Sequence[Manifest], faults: t.Sequence[str], node: str) -> list[str]:

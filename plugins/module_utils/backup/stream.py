@@ -24,6 +24,7 @@ _GZIP = 31
 _LEVEL = 1
 # Nothing for this long: the program is stuck.
 _STALLED = 300
+_CHANGED = "its checksum is not the one in its manifest"
 _AGAIN = "Nothing of it was kept. Mend what it says and run this again."
 
 
@@ -95,10 +96,10 @@ def unpack(source: Path, argv: t.Sequence[str], timeout: float, expected: str, c
             said = errors.read().decode(errors="replace").strip()[-300:]
         except (OSError, ValueError, zlib.error, subprocess.TimeoutExpired, OperationFailed) as error:
             program.kill()
-            broken = str(error)
+            broken = _CHANGED if checksum(source) != expected else str(error)
     if not broken:
         if digest.hexdigest() != expected:
-            broken = "its checksum is not the one in its manifest"
+            broken = _CHANGED
         elif not expand.eof:
             broken = "its end is missing"
         elif program.returncode != 0:
