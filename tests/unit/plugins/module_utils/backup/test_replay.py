@@ -12,7 +12,13 @@ import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.backup import archive
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.archive import LogFile
-from ansible_collections.tandem.lemp.plugins.module_utils.backup.binlog import BinlogError, Transaction, read_head, single, transactions
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.binlog import (
+    BinlogError,
+    Transaction,
+    read_head,
+    single,
+    transactions,
+)
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import plan_replay, point_of
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring import jump, newest_last
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
@@ -248,5 +254,6 @@ def test_after_a_restore_no_number_is_used_twice_and_whoever_was_away_is_told():
     assert history <= after
     assert after.position() == "0-12-1000500"
     assert newest_last(after).endswith("0-12-1000500")
+    assert newest_last(history | jump(history, MARIADB, 11, "")).endswith("0-11-1000500")
     mysql = GtidSet.parse(f"{A}:1-500", MYSQL)
     assert str(mysql | jump(mysql, MYSQL, 12, A)) == f"{A}:1-1000500"

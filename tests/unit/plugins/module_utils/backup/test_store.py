@@ -112,9 +112,8 @@ def test_a_removed_backup_is_none_even_if_its_removal_is_killed(tmp_path, monkey
 
 
 def test_two_cannot_work_at_once(tmp_path):
-    with Store(str(tmp_path)).locked():
-        with pytest.raises(Refused, match="process"), Store(str(tmp_path)).locked():
-            pass
+    with Store(str(tmp_path)).locked(), pytest.raises(Refused, match="process"), Store(str(tmp_path)).locked():
+        pass
     with Store(str(tmp_path)).locked():
         pass
 
