@@ -187,3 +187,118 @@ def _threads(io: bool, sql: bool) -> str:
 
 def _series(node: Node) -> tuple[int, ...]:
     return tuple(int(part) for part in node.server.version.split(".")[:2])
+
+
+# A failover.
+
+
+@dataclass(frozen=True)
+class SeenAlone:
+    """What the gates of a failover look at. old is None: its hand cannot be asked.
+
+    known: what the old primary has executed, by its server or by the files of its binary log; None: unknown.
+    evidence: rows of path, answer and alive (True, False, or None where a path cannot tell).
+    """
+
+    new: Node
+    old_name: str
+    evidence: tuple[t.Mapping[str, t.Any], ...] = ()
+    old: Node | None = None
+    known: GtidSet | None = None
+    known_reason: str = ""
+    new_disk_free: int | None = None
+
+
+def of_failover(seen: SeenAlone, *, peer_is_dead: bool, force_fence: bool, give_up_rescue: bool, limits: Limits) -> list[Gate]:
+    """All gates, in the order in which a person would ask."""
+    new, old = seen.new, seen.old
+    gates = [
+        Gate("survivor-answers", new.server.running, new.server.reason or new.server.state, f"the database of {new.name} answers",
+             "Start it."),
+    ]  # fmt: skip
+    if not gates[0].passed:
+        return gates
+    gates += [
+        Gate("survivor-is-closed", not new.server.writable, _open(new), f"{new.name} is closed", "See playbooks/status.yml."),
+        Gate("data-of-the-pair", _of_the_pair(new, old), _lineage(new, old), f"{new.name} holds the data of this pair",
+             f"{new.name} was never a replica here. Restore a backup, or open {seen.old_name}."),
+        _received(new),
+        Gate("binary-log", new.server.log_bin, "on" if new.server.log_bin else "off", f"{new.name} writes one",
+             "Run playbooks/database.yml."),
+        Gate("disk", seen.new_disk_free is not None and seen.new_disk_free >= limits.min_disk_free,
+             "unknown" if seen.new_disk_free is None else f"{seen.new_disk_free // 2**20} MiB free on {new.name}",
+             f"{limits.min_disk_free // 2**20} MiB", f"Make room on {new.name}."),
+    ]  # fmt: skip
+    if old is None:
+        return [*gates, _dead(seen, peer_is_dead)]
+    return [*gates, *_of_the_old(seen, old, peer_is_dead, force_fence, give_up_rescue)]
+
+
+def _dead(seen: SeenAlone, peer_is_dead: bool) -> Gate:
+    alive = [f"{row['path']}: {row['answer']}" for row in seen.evidence if row["alive"]]
+    if alive:
+        return Gate("old-is-dead", False, "; ".join(alive), f"nothing of {seen.old_name} answers",
+                    f"It lives. Power it off, or make its hand answer (ssh from {seen.new.name}, inside), then run this again.")  # fmt: skip
+    return Gate(
+        "old-is-dead", peer_is_dead, f"silence on {len(seen.evidence)} paths" + ("" if peer_is_dead else ", which is no proof"),
+        "somebody says that it is powered off",
+        f"Look at {seen.old_name} (console, power), make sure that it is off and stays off, then say -e peer_is=dead.",
+    )  # fmt: skip
+
+
+def _of_the_old(seen: SeenAlone, old: Node, peer_is_dead: bool, force_fence: bool, give_up_rescue: bool) -> list[Gate]:
+    gates = [
+        Gate("old-is-not-declared-dead", not peer_is_dead, f"its hand answers{' and peer_is=dead was said' if peer_is_dead else ''}",
+             f"nobody calls {old.name} dead while it answers", "Leave out peer_is."),
+        Gate("old-takes-no-writes", not old.server.writable or force_fence, _open(old) if old.server.running else old.server.state,
+             f"{old.name} takes no writes", f"It works: playbooks/switchover.yml is the right runbook. If {seen.new.name} cannot"
+             " catch up, -e force_fence=true closes it first."),
+        Gate("old-is-seen", old.server.state != "unknown" or force_fence,
+             old.server.reason if old.server.state == "unknown" else old.server.state,
+             f"it is known whether {old.name} runs", f"It hangs: -e force_fence=true stops its service first, or look at {old.name}."),
+    ]  # fmt: skip
+    if old.server.state == "absent":
+        return gates
+    unknown = seen.known is None
+    gates.append(
+        Gate("old-data-are-known", not unknown or give_up_rescue or old.server.state == "unknown",
+             seen.known_reason if unknown else "yes", f"it is known what {old.name} has",
+             f"Start its database: it starts closed. If it is lost, -e give_up_rescue=true goes on with what {seen.new.name} has.")
+    )  # fmt: skip
+    if seen.known is not None and seen.known.flavor == seen.new.server.transactions.flavor:
+        here = seen.new.server.transactions
+        lacking = here.behind(seen.known)
+        more = here - seen.known
+        own = more if here.flavor == MYSQL else more.of_server(seen.new.server.server_id)
+        gates.append(
+            Gate("not-diverged", not (own and lacking) or give_up_rescue,
+                 f"{seen.new.name} lacks {lacking} transactions, {old.name} lacks {own or 'none'}", "at most one of the two has more",
+                 f"Decide which one to keep: open {old.name} with tandem.lemp.primary, or give up what only it has"
+                 " (-e give_up_rescue=true); playbooks/rejoin.yml saves the rest.")
+        )  # fmt: skip
+    return gates
+
+
+def _of_the_pair(new: Node, old: Node | None) -> bool:
+    other = old.server.lineage if old is not None and old.server.running else ""
+    return bool(new.server.lineage) and other in ("", new.server.lineage)
+
+
+def _lineage(new: Node, old: Node | None) -> str:
+    if old is not None and old.server.running and old.server.lineage:
+        return f"{new.server.lineage or 'none'}; {old.name} has {old.server.lineage}"
+    return new.server.lineage or "none"
+
+
+def _received(new: Node) -> Gate:
+    """What semi-sync has acknowledged may be in the relay log only."""
+    told = new.server.replication
+    if told is None:
+        return Gate("relay-log", True, "no source", f"{new.name} applies all that it has received")
+    received = GtidSet.parse(told.retrieved, new.server.engine)
+    pending = new.server.transactions.behind(received)
+    stuck = bool(told.sql_errno) or (pending > 0 and not told.sql_running)
+    found = told.sql_error or (f"{pending} transactions to apply, applying {'runs' if told.sql_running else 'is stopped'}")
+    start = "START REPLICA SQL_THREAD" if new.server.engine == MYSQL else "START SLAVE SQL_THREAD"
+    return Gate("relay-log", not stuck, found, f"{new.name} applies all that it has received",
+                f"Mend what it says, then {start} (the SQL thread alone: starting both may throw the relay log away).")  # fmt: skip

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import time
 import typing as t
@@ -13,12 +14,13 @@ import urllib.request
 from dataclasses import asdict
 
 from ..connection import Connection, Endpoint
-from ..errors import OperationFailed, TandemError
+from ..errors import OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, GtidSet
 from ..operations.attaching import Source
 from ..runner import Runner
 from ..server import Server, look
-from . import canary, vip
+from ..state import ABSENT, STOPPED
+from . import canary, evidence, rescue, vip
 from .config import HandConfig
 from .haproxy import Drained, HAProxy
 
@@ -135,7 +137,10 @@ class Actions:
             open_there = False
         except (OSError, ValueError):
             return True  # nobody to wait for
-        return bool(open_there == self._db().observe().writable)
+        try:
+            return bool(open_there == self._db().observe().writable)
+        except TandemError:
+            return not open_there  # a server that does not run is not open
 
     # The server.
 
@@ -258,6 +263,96 @@ class Actions:
         return Source(
             peer.name, Endpoint(host=peer.address, port=peer.port), config.replication_user, config.replication_password, config.ca
         )
+
+    # What a failover needs.
+
+    def evidence(self, outside: str = "") -> list[Plain]:
+        """What is seen of the peer from here, path by path."""
+        return evidence.gather(self.config, outside)
+
+    def peer_open(self) -> bool | None:
+        """Whether the peer's server takes writes; None: it cannot be asked."""
+        return evidence.peer_open(self.config)
+
+    def unit(self) -> Plain:
+        """The service of the database: its state, how often systemd has restarted it, and for how long it has been down (s)."""
+        wanted = "ActiveState,SubState,NRestarts,InactiveEnterTimestampMonotonic,ActiveEnterTimestampMonotonic"
+        said = self._runner.run(["systemctl", "show", f"--property={wanted}", self.config.service], timeout=10, check=False).stdout
+        seen = dict(line.partition("=")[::2] for line in said.splitlines())
+        since = int(seen.get("InactiveEnterTimestampMonotonic") or 0) / 1e6
+        down = time.clock_gettime(time.CLOCK_MONOTONIC) - since if since and seen.get("ActiveState") in ("inactive", "failed") else None
+        return {
+            "state": seen.get("ActiveState", "unknown"),
+            "sub": seen.get("SubState", ""),
+            "restarts": int(seen.get("NRestarts") or 0),
+            "down": None if down is None else round(down, 1),
+        }
+
+    def stop_unit(self) -> None:
+        """Stop the service of the database, also one that systemd keeps restarting."""
+        self.config.database_service().stop()
+        state = look(self.config.root(), self.config.datadir).state
+        if state not in (STOPPED, ABSENT):
+            raise OperationFailed(f"The database of {self.config.node.name} was stopped and is {state}.", "Power that node off.")
+
+    def start_unit(self) -> None:
+        """Start it again, without waiting: it comes up closed."""
+        self._runner.run(["systemctl", "start", "--no-block", self.config.service], timeout=20)
+
+    def log_executed(self) -> Plain:
+        """What the binary log holds, read from its files: for a server that does not run."""
+        return {"executed": str(self._log().executed())}
+
+    def apply_received(self, seconds: float) -> Plain:
+        """Wait until the relay log is applied. Raises OperationFailed when it is not, or cannot be."""
+        self._db().apply_received(seconds)
+        return {"executed": str(self._db().executed())}
+
+    def stop_replication(self) -> None:
+        self._db().stop_replica()
+
+    def resume_replication(self) -> None:
+        """Closed, and following the same source as before from where this server is now."""
+        server = self._db()
+        server.close_for_writes(wait=_CLOSE_LOCK)
+        seen = server.observe()
+        if seen.replication is None:
+            return
+        server.stop_replica()
+        if server.dialect.engine == MARIADB:
+            # What was rescued is not in the position of the replica yet.
+            server.set_position(server.executed())
+        server.start_replica()
+
+    def rescue_extract(self, name: str, known: str, seconds: float) -> Plain:
+        """Write what the other server lacks to a file here."""
+        target = rescue.path_of(name)
+        return {**self._log().extract(GtidSet.parse(known, self.config.engine), target, seconds), "file": str(target)}
+
+    def rescue_read(self, name: str, offset: int) -> str:
+        """A piece of that file, in base64; empty: there is no more."""
+        return base64.b64encode(rescue.read_chunk(rescue.path_of(name), offset)).decode()
+
+    def rescue_write(self, name: str, offset: int, data: str) -> None:
+        rescue.write_chunk(rescue.path_of(name), offset, base64.b64decode(data))
+
+    def rescue_apply(self, name: str, sha256: str, seconds: float) -> Plain:
+        """Execute the file here. Applications stay locked out. What is there already must not be in it."""
+        path = rescue.path_of(name)
+        if rescue.digest(path) != sha256:
+            raise OperationFailed(f"{path} did not arrive as it was sent.", "Run this again.")
+        server = self._db()
+        if server.observe().writable:
+            raise Refused(f"{self.config.node.name} takes writes: nothing is put beneath them.", "See playbooks/status.yml.")
+        server.close_for_applications()
+        try:
+            rescue.apply(path, self.config.engine, self.config.socket, seconds)
+        finally:
+            server.close_for_writes(wait=_CLOSE_LOCK)
+        return {"executed": str(server.executed())}
+
+    def _log(self) -> rescue.BinaryLog:
+        return rescue.BinaryLog(self.config.datadir, self.config.engine)
 
     # The addresses.
 

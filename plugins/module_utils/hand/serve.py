@@ -22,11 +22,17 @@ from .recover import recover
 
 LOCK = Path("/run/lock/tandem-operation.lock")
 # What only looks is not written down, and needs no operation.
-_LOOKS = {"observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed"}
+_LOOKS = {
+    "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed",
+    "evidence", "unit", "log_executed", "apply_received", "rescue_read",
+}  # fmt: skip
 _ACTS = {
     "hold", "drain", "point_at", "let_through", "watch_again", "close", "open", "semi_sync", "prove_open", "canary_arrives",
     "kill_sessions", "attach", "give_addresses",
+    "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply",
 }  # fmt: skip
+# Acts that are too large to be written down, and leave nothing to take back.
+_CARRIES = {"rescue_write"}
 
 
 class Hand:
@@ -75,6 +81,9 @@ class Hand:
             return self._begun().write(END, arguments)
         if name in _LOOKS:
             return getattr(self._actions, name)(**arguments)
+        if name in _CARRIES:
+            self._begun()
+            return getattr(self._actions, name)(**arguments)
         if name in _ACTS:
             self._begun().write(DOING, {"do": name, "with": arguments})
             return getattr(self._actions, name)(**arguments)
@@ -85,7 +94,7 @@ class Hand:
         self._take_lock()
         said: list[str] = []
         for journal in unfinished(self._directory):
-            outcome = recover(journal, self._actions, self._actions.config.node.name, self._say)
+            outcome = recover(journal, self._actions, self._actions.config.node.name, self._say, late=True)
             said.append(f"{self._actions.config.node.name}: operation {journal.operation} had been broken off; it is {outcome} now.")
         self._journal = Journal.create(operation, request, self._directory)
         return said

@@ -1,0 +1,99 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fence or unfence one node by several drivers. Every fence is proven, and recorded before it is made."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import Refused
+from ..hand.serve import LOCK
+from .driver import Driver
+from .read_only import ReadOnly
+from .record import Record
+
+FENCED = "fenced"
+UNFENCED = "unfenced"
+
+
+@dataclass
+class Outcome:
+    """By driver: the state before and after, and what the proof said."""
+
+    before: dict[str, str] = field(default_factory=dict)
+    after: dict[str, str] = field(default_factory=dict)
+    actions: list[str] = field(default_factory=list)
+    proof: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.actions)
+
+
+def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
+    """In the order given. A driver that fails leaves the ones before it fenced, and recorded."""
+    outcome = Outcome()
+    for driver in drivers:
+        was = driver.fenced()
+        outcome.before[driver.name] = _word(was)
+        outcome.after[driver.name] = FENCED
+        if not was:
+            outcome.actions.append(f"fence by {driver.name}")
+        if dry_run:
+            continue
+        if not was:
+            planned = driver.plan()
+            record.keep(driver.name, planned)
+            driver.fence(planned)
+        outcome.proof[driver.name] = driver.prove()
+    return outcome
+
+
+def unfence(drivers: t.Sequence[Driver], record: Record, *, dry_run: bool) -> Outcome:
+    """In the opposite order. Whether the database may open is asked before anything is changed: Refused where it may not."""
+    outcome = Outcome()
+    known = record.read()
+    todo = []
+    for driver in reversed(drivers):
+        recorded = known.get(driver.name)
+        was = driver.fenced()
+        outcome.before[driver.name] = outcome.after[driver.name] = _word(was)
+        if not was and recorded is None:
+            continue
+        if isinstance(driver, ReadOnly):
+            if not driver.stays_closed(recorded):
+                outcome.proof[driver.name] = driver.allowed()
+            elif was:
+                outcome.proof[driver.name] = "it was closed before it was fenced, and stays closed"
+        elif driver.name == "grants" and recorded is None:
+            continue
+        todo.append((driver, recorded))
+    for driver, recorded in todo:
+        stays = isinstance(driver, ReadOnly) and driver.stays_closed(recorded)
+        if not stays:
+            outcome.after[driver.name] = UNFENCED
+        outcome.actions.append(f"forget the fence by {driver.name}" if stays else f"unfence by {driver.name}")
+        if not dry_run:
+            driver.unfence(recorded)
+            record.drop(driver.name)
+    return outcome
+
+
+def _word(fenced: bool) -> str:
+    return FENCED if fenced else UNFENCED
+
+
+@contextlib.contextmanager
+def alone(path: Path = LOCK) -> t.Iterator[None]:
+    """No operation may run on this node meanwhile. Raises Refused if one does."""
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused("An operation is running on this node.", "Wait until it has ended.") from None
+        yield

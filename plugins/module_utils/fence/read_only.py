@@ -1,0 +1,63 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The database itself refuses writes. Proven by a write that is tried as an application."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..decide import Node, Verdict
+from ..hand.actions import Actions
+from ..operations.opening import open_for_writes
+from ..server import Server
+
+
+class ReadOnly:
+    """The server of this node. peer: how the other server is seen, asked only when this one shall open."""
+
+    name = "read_only"
+
+    def __init__(
+        self, actions: Actions, server: Server, peer: t.Callable[[], Node], *, peer_is_dead: bool, drain: float, timeout: float
+    ) -> None:
+        self._actions = actions
+        self._server = server
+        self._peer = peer
+        self._peer_is_dead = peer_is_dead
+        self._drain = drain
+        self._timeout = timeout
+
+    def fenced(self) -> bool:
+        seen = self._server.observe()
+        return bool(seen.read_only) and seen.super_read_only is not False
+
+    def plan(self) -> dict[str, t.Any]:
+        return {"was_open": self._server.observe().writable}
+
+    def fence(self, planned: t.Mapping[str, t.Any]) -> None:
+        if planned.get("was_open"):
+            self._actions.kill_sessions(self._drain)
+        self._actions.close()
+
+    def prove(self) -> str:
+        return str(self._actions.prove_closed()["reason"])
+
+    def stays_closed(self, recorded: t.Mapping[str, t.Any] | None) -> bool:
+        """A replica that was closed before it was fenced is not opened by taking the fence away."""
+        return recorded is not None and not recorded.get("was_open")
+
+    def allowed(self) -> str:
+        """Raises Refused where this server may not open; otherwise the reason why it may."""
+        return self._open(dry_run=True).reason
+
+    def unfence(self, recorded: t.Mapping[str, t.Any] | None) -> None:
+        if not self.stays_closed(recorded):
+            self._open(dry_run=False)
+
+    def _open(self, *, dry_run: bool) -> Verdict:
+        _outcome, verdict = open_for_writes(
+            self._server, self._actions.config.node.name, self._peer(),
+            peer_is_dead=self._peer_is_dead, timeout=self._timeout, dry_run=dry_run,
+        )  # fmt: skip
+        return verdict

@@ -1,0 +1,58 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fence has changed, on disk, so that it can be taken back exactly. Root only."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import typing as t
+from pathlib import Path
+
+from ..errors import OperationFailed
+
+PATH = Path("/var/lib/tandem/fence.json")
+
+
+class Record:
+    """By driver: what it changed."""
+
+    def __init__(self, path: Path = PATH) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, dict[str, t.Any]]:
+        """Raises OperationFailed where it is there and cannot be read: a fence is never forgotten silently."""
+        try:
+            data = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise OperationFailed(f"{self._path} cannot be read: {error}.", "It says what to restore. Mend it.") from error
+        if not isinstance(data, dict):
+            raise OperationFailed(f"{self._path} is no record of a fence.", "It says what to restore. Mend it.")
+        return data
+
+    def keep(self, driver: str, changed: t.Mapping[str, t.Any]) -> None:
+        """What was recorded first counts: a second fence adds nothing."""
+        data = self.read()
+        if driver not in data:
+            self._write({**data, driver: dict(changed)})
+
+    def drop(self, driver: str) -> None:
+        data = self.read()
+        if data.pop(driver, None) is not None:
+            self._write(data)
+
+    def _write(self, data: dict[str, t.Any]) -> None:
+        try:
+            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(prefix=".fence", dir=self._path.parent)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(data, file, indent=1, sort_keys=True)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._path)
+        except OSError as error:
+            raise OperationFailed(f"{self._path} cannot be written: {error.strerror}.", "Nothing was fenced; make room.") from error

@@ -1,0 +1,90 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this node sees of its peer, by several independent paths. Silence on one of them proves nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import typing as t
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+from ..connection import Connection, Endpoint
+from ..errors import TandemError
+from .config import HandConfig
+
+_TIMEOUT = 2.0
+
+
+def row(path: str, answer: str, alive: bool | None) -> dict[str, t.Any]:
+    """alive: True, it surely is; False, nothing came back; None, this path cannot tell."""
+    return {"path": path, "answer": answer, "alive": alive}
+
+
+def gather(config: HandConfig, outside: str) -> list[dict[str, t.Any]]:
+    """All paths, at the same time. Takes about as long as one of them."""
+    inside = config.peer.address
+    ways: list[t.Callable[[], dict[str, t.Any]]] = [
+        lambda: knock("database port, inside", inside, config.peer.port),
+        lambda: knock("ssh port, inside", inside, 22),
+        lambda: heartbeat(config.health_url),
+        lambda: database(config),
+    ]
+    if outside:
+        ways.append(lambda: knock("web port, outside", outside, 80))
+    with ThreadPoolExecutor(len(ways)) as pool:
+        return list(pool.map(lambda way: way(), ways))
+
+
+def knock(path: str, address: str, port: int, timeout: float = _TIMEOUT) -> dict[str, t.Any]:
+    """A refusal is an answer too: somebody lives there."""
+    path = f"{path} ({address}:{port})"
+    try:
+        socket.create_connection((address, port), timeout).close()
+    except ConnectionError as error:
+        return row(path, f"the host answers: {error.strerror or error}", True)
+    except TimeoutError:
+        return row(path, f"silent for {timeout:g} s", False)
+    except OSError as error:
+        return row(path, f"silent: {error.strerror or error}", False)
+    return row(path, "open", True)
+
+
+def heartbeat(url: str) -> dict[str, t.Any]:
+    """What the health daemon of this node hears of the peer on all networks."""
+    path = "heartbeats, all networks"
+    if not url:
+        return row(path, "no health daemon here", None)
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{url}/status.json", timeout=_TIMEOUT) as answer:
+            peer = json.loads(answer.read(1 << 20))["peer"]
+            alive = bool(peer["alive"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return row(path, f"the health daemon here does not say: {error}", None)
+    return row(path, "heard" if alive else "not heard", alive)
+
+
+def database(config: HandConfig) -> dict[str, t.Any]:
+    """Whether the peer's server takes writes."""
+    path = "database, by SQL"
+    seen = peer_open(config)
+    if seen is None:
+        return row(path, "cannot be asked", None)
+    return row(path, "takes writes" if seen else "closed for writes", True)
+
+
+def peer_open(config: HandConfig) -> bool | None:
+    """True: the peer's server takes writes. False: it says that it does not. None: it cannot be asked."""
+    peer = config.peer
+    endpoint = Endpoint(
+        host=peer.address, port=peer.port, user=config.replication_user, password=config.replication_password, ca=config.ca,
+        connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT,
+    )  # fmt: skip
+    try:
+        with Connection(endpoint) as connection:
+            return str(connection.value("SELECT @@GLOBAL.read_only")).upper() in ("0", "OFF")
+    except TandemError:
+        return None

@@ -1,0 +1,446 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make the survivor the primary when the old one is dead, stopped or beyond reach. Runs on the survivor.
+
+Nothing that the survivor has received is thrown away, and what only the old one has is fetched while its host lives.
+Silence is no proof of death: without the old one's hand somebody has to say that it is off.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import time
+import typing as t
+import uuid
+from dataclasses import dataclass, field
+
+from ..decide import Node, follows
+from ..errors import OperationFailed, TandemError
+from ..gates import Gate, Limits, SeenAlone, of_failover, require
+from ..gtid import GtidSet
+from ..hand.client import HandClient, HandLost, local_command, peer_command
+from ..hand.config import HandConfig
+from ..plan import Plan, Step, Undone
+from ..state import RUNNING, STOPPED, UNKNOWN, ServerState
+from . import running
+
+# Seconds.
+_APPLY = 600.0
+_CATCH_UP = 30.0
+_RESCUE = 1800.0
+_VIP = 10.0
+_EVIDENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the operator wants, and what is said about the old primary.
+
+    outside: its outside address, to knock there as well.
+    """
+
+    peer_is_dead: bool = False
+    force_fence: bool = False
+    give_up_rescue: bool = False
+    move_vips: bool = True
+    outside: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass
+class Report:
+    """What happened. lost: "none", "unknown", or the transactions that are known not to be here. without_writer: seconds."""
+
+    operation: str = ""
+    kind: str = "failover"
+    old: str = ""
+    new: str = ""
+    result: str = "done"  # done, planned, nothing to do, refused, undone, half done
+    evidence: list[dict[str, t.Any]] = field(default_factory=list)
+    gates: list[dict[str, t.Any]] = field(default_factory=list)
+    steps: list[dict[str, t.Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    executed: str = ""
+    rescued: int = 0
+    rescue_file: str = ""
+    lost: str = "unknown"
+    without_writer: float | None = None
+    vips_ms: float | None = None
+    next: str = ""
+
+
+class Failover:
+    """One failover. old is None when its hand does not answer; why says what it said instead."""
+
+    def __init__(
+        self,
+        new: HandClient,
+        old: HandClient | None,
+        old_name: str,
+        wish: Wish,
+        why: str = "",
+        clock: t.Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.new, self.old, self.old_name, self.wish, self.why = new, old, old_name, wish, why
+        self.clock = clock
+        self.report = Report(operation=f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}",
+                             old=old_name, new=new.name)  # fmt: skip
+        self._seen: SeenAlone | None = None
+        self._unit: dict[str, t.Any] = {}
+        self._old_observed: dict[str, t.Any] = {}
+        self._new_observed: dict[str, t.Any] = {}
+        self.plan = self._make_plan()
+
+    # Before.
+
+    def look(self) -> list[Gate]:
+        """Every gate with its answer. Changes nothing."""
+        self._new_observed = self.new.call("observe")
+        new = Node(self.new.name, self._new_observed["address"], ServerState.from_dict(self._new_observed["server"]))
+        old = self._look_at_old()
+        known, reason = self._known(old)
+        rows = self.new.call("evidence", _EVIDENCE, outside=self.wish.outside)
+        self.report.evidence = [*self._rows_of_old(old), *rows, *_rows_of_replica(new.server)]
+        self._seen = SeenAlone(new, self.old_name, tuple(self.report.evidence), old, known, reason, self._new_observed["disk_free"])
+        gates = of_failover(
+            self._seen,
+            peer_is_dead=self.wish.peer_is_dead,
+            force_fence=self.wish.force_fence,
+            give_up_rescue=self.wish.give_up_rescue,
+            limits=self.wish.limits,
+        )
+        self.report.gates = [gate.as_dict() for gate in gates]
+        self._tell_loss(new.server.transactions)
+        return gates
+
+    def _look_at_old(self) -> Node | None:
+        if self.old is None:
+            return None
+        try:
+            self._old_observed = self.old.call("observe")
+            self._unit = self.old.call("unit")
+        except HandLost as error:
+            self.old, self.why = None, str(error)
+            return None
+        return Node(self.old_name, self._old_observed["address"], ServerState.from_dict(self._old_observed["server"]))
+
+    def _known(self, old: Node | None) -> tuple[GtidSet | None, str]:
+        """What the old primary has executed."""
+        if old is None or self.old is None:
+            return None, "its hand does not answer"
+        if old.server.running:
+            return old.server.transactions, ""
+        if old.server.state != STOPPED:
+            return None, old.server.reason or old.server.state
+        try:
+            return GtidSet.parse(self.old.call("log_executed")["executed"], self._engine()), ""
+        except TandemError as error:
+            return None, str(error)
+
+    def _engine(self) -> str:
+        return str(self._new_observed["server"]["engine"])
+
+    def _rows_of_old(self, old: Node | None) -> list[dict[str, t.Any]]:
+        path = "its hand, by ssh inside"
+        if old is None:
+            return [{"path": path, "answer": self.why, "alive": None}]
+        state = "takes writes" if old.server.writable else "closed for writes" if old.server.running else old.server.state
+        return [{"path": path, "answer": f"database {state}; unit {self._unit['state']} ({self._unit['sub']})", "alive": True}]
+
+    def _tell_loss(self, here: GtidSet) -> None:
+        known = self._seen.known if self._seen else None
+        if known is None:
+            self.report.lost = "unknown"
+            return
+        lacking = here.behind(known)
+        self.report.lost = f"{lacking} transactions: {known - here}" if lacking and self.wish.give_up_rescue else "none"
+
+    def nothing_to_do(self) -> bool:
+        """The survivor takes writes already, and the other one surely does not."""
+        server = self._new_observed["server"]
+        return bool(server["writable"]) and not (self._old_observed.get("server") or {}).get("writable")
+
+    def rehearse(self) -> Report:
+        """The plan and the gates. Raises Refused where a gate says no."""
+        gates = self.look()
+        if self.nothing_to_do():
+            self.report.result = "nothing to do"
+            return self.report
+        self.report.result = "refused"
+        require(gates, "failover")
+        self.report.result = "planned"
+        self.report.steps = [
+            {"name": step.name, "title": step.title, "began_ms": 0.0, "ms": 0.0, "state": "planned", "said": ""}
+            for step in (*self.plan.before, *self.plan.after)
+        ]
+        return self.report
+
+    def run(self) -> Report:
+        """Do it. Raises Refused (nothing was changed), Undone or HalfDone; the report says how far it came in every case."""
+        self.report.result = "refused"
+        self._begin()
+        try:
+            gates = self.look()
+            if self.nothing_to_do():
+                self.report.result = "nothing to do"
+                self._end()
+                return self.report
+            require(gates, "failover")
+        except TandemError:
+            self._end()
+            raise
+        try:
+            self.report.result = "done"
+            self.plan.run()
+        except Undone:
+            self.report.result = "undone"
+            raise
+        except TandemError:
+            self.report.result = "half done"
+            raise
+        finally:
+            self.report.steps = [record.as_dict() for record in self.plan.records]
+            self.report.warnings += self.plan.warnings
+            if self.report.result != "half done":
+                self._end()
+        self.report.next = f"Rejoin {self.old_name} with playbooks/rejoin.yml when it is back. Its database starts closed."
+        return self.report
+
+    def _begin(self) -> None:
+        request = {"operation": self.report.operation, "kind": "failover", "old": self.old_name, "new": self.new.name}
+        # The old one first: if it was to open again by an operation that had been broken off, the gates see it open.
+        if self.old is not None:
+            try:
+                self.report.warnings += self.old.call("begin", 60, **request)
+            except HandLost as error:
+                self.old, self.why = None, str(error)
+        self.report.warnings += self.new.call("begin", 60, **request)
+
+    def _end(self) -> None:
+        for hand in filter(None, (self.old, self.new)):
+            try:
+                hand.call("end", outcome=self.report.result)
+            except TandemError as error:
+                self.report.warnings.append(str(error))
+
+    # The plan.
+
+    def _make_plan(self) -> Plan:
+        old, new = self.old_name, self.new.name
+        before = [
+            Step("fence", f"{old} takes no writes, and that is proven where it can be", self._fence, self._unfence),
+            Step("drain", f"{new} applies everything it has received", self._drain),
+            Step("rescue", f"Fetch what only {old} has", self._rescue, self._follow_again),
+        ]
+        after = [
+            Step("open", f"Open {new}", self._open),
+            Step("point", f"Send connections to {new}", self._point, essential=False),
+            Step("verify", f"An application can write on {new}", self._verify),
+            Step("vips", f"Addresses on {new}", self._vips, essential=False),
+        ]
+        return Plan(before=before, commit=self._commit, after=after, clock=self.clock)
+
+    def _fence(self) -> str:
+        seen = self._observed_old()
+        if seen is None or self.old is None:
+            return "declared dead"
+        if seen.writable:
+            self.old.call("kill_sessions", seconds=0.05)
+            return str(self.old.call("close")["reason"])
+        if seen.running:
+            return str(self.old.call("prove_closed")["reason"])
+        if seen.state == UNKNOWN or self._unit["state"] in ("activating", "deactivating", "reloading"):
+            # It hangs, or systemd keeps restarting what dies at once.
+            self.old.call("stop_unit", 150)
+            self.plan.warnings.append(f"The database of {self.old_name} was {self._unit['state']} without answering: its unit is stopped.")
+            return "its unit is stopped"
+        return "no database runs there; it starts closed"
+
+    def _unfence(self) -> None:
+        seen = self._observed_old()
+        if seen is None or self.old is None:
+            return
+        if seen.writable:
+            self.old.call("open")
+            self.old.call("prove_open", token=f"undo {self.report.operation}"[:64])
+        elif seen.state == UNKNOWN or self._unit["state"] in ("activating", "deactivating", "reloading"):
+            self.old.call("start_unit")
+
+    def _observed_old(self) -> ServerState | None:
+        return self._seen.old.server if self._seen and self._seen.old else None
+
+    def _drain(self) -> str:
+        self.report.executed = self.new.call("apply_received", _APPLY + 10, seconds=_APPLY)["executed"]
+        if self.old is None:
+            return ""
+        known = self._executed_of_old()
+        seen = self._seen.new if self._seen else None
+        old = self._seen.old if self._seen else None
+        told = seen.server.replication if seen else None
+        if known is None or seen is None or old is None or not old.server.running:
+            return ""
+        if told is not None and told.healthy and follows(seen, old) and self._lacking(known):
+            # It sends the rest by itself.
+            with contextlib.suppress(OperationFailed):
+                self.new.call("wait_for", _CATCH_UP + 5, transactions=str(known), seconds=_CATCH_UP)
+            # Raises where something was received that cannot be applied.
+            self.report.executed = self.new.call("apply_received", _APPLY + 10, seconds=_APPLY)["executed"]
+        return ""
+
+    def _executed_of_old(self) -> GtidSet | None:
+        """Asked again, now that it is fenced."""
+        if self.old is None:
+            return None
+        state = self.old.call("observe")["server"]["state"]
+        try:
+            if state == RUNNING:
+                return GtidSet.parse(self.old.call("executed"), self._engine())
+            if state == STOPPED:
+                return GtidSet.parse(self.old.call("log_executed")["executed"], self._engine())
+        except HandLost:
+            raise
+        except TandemError as error:
+            if not self.wish.give_up_rescue:
+                raise
+            self.plan.warnings.append(f"What {self.old_name} has is not known: {error}")
+            return None
+        if state == UNKNOWN and not self.wish.give_up_rescue:
+            raise OperationFailed(f"What {self.old_name} has cannot be seen.", "Look at its database, then run this again.")
+        return None
+
+    def _lacking(self, known: GtidSet) -> int:
+        return GtidSet.parse(self.report.executed, self._engine()).behind(known)
+
+    def _rescue(self) -> str:
+        known = self._executed_of_old()
+        if known is None or self.old is None:
+            self.report.lost = "unknown"
+            return f"{self.old_name} cannot be asked" if self.old is None else "given up"
+        here = GtidSet.parse(self.report.executed, self._engine())
+        lacking = self._lacking(known)
+        self.report.lost = "none"
+        if not lacking:
+            return "nothing is missing"
+        if self.wish.give_up_rescue:
+            self.report.lost = f"{lacking} transactions: {known - here}"
+            return f"given up: {self.report.lost}"
+        return self._carry(known)
+
+    def _carry(self, known: GtidSet) -> str:
+        old = t.cast(HandClient, self.old)
+        # From here on nothing comes by another way, so that nothing comes twice. The old one still has all that is dropped.
+        self.new.call("stop_replication")
+        here = self.new.call("executed")
+        name = self.report.operation
+        made = old.call("rescue_extract", _RESCUE + 10, name=name, known=here, seconds=_RESCUE)
+        offset = 0
+        while offset < made["bytes"]:
+            data = old.call("rescue_read", name=name, offset=offset)
+            self.new.call("rescue_write", name=name, offset=offset, data=data)
+            offset += len(base64.b64decode(data))
+        applied = self.new.call("rescue_apply", _RESCUE + 10, name=name, sha256=made["sha256"], seconds=_RESCUE)
+        self.report.executed = applied["executed"]
+        left = self._lacking(known)
+        if left:
+            raise OperationFailed(
+                f"{self.new.name} still lacks {left} transactions of {self.old_name}.", f"They are in {made['file']} on both nodes."
+            )
+        self.report.rescued, self.report.rescue_file = made["transactions"], made["file"]
+        return f"{made['transactions']} transactions, {made['bytes']} bytes"
+
+    def _follow_again(self) -> None:
+        if any(record.name == "rescue" for record in self.plan.records):
+            self.new.call("resume_replication", 60)
+
+    def _commit(self) -> None:
+        # The old one first: from here on it does not open again by itself, so the new one may.
+        if self.old is not None:
+            self.old.call("commit")
+        self.new.call("commit")
+
+    def _open(self) -> str:
+        self.new.call("open", 60, semi_sync=False)
+        down = self._unit.get("down")
+        if down is not None:
+            self.report.without_writer = round(float(down) + self.plan.records[-1].began, 1)
+        return "semi-sync is off while it is alone"
+
+    def _point(self) -> str:
+        told = []
+        for hand in filter(None, (self.new, self.old)):
+            try:
+                limit = hand.call("limit", server=self.new.name)
+                hand.call("point_at", server=self.new.name, other=self.old_name, limit=limit)
+                told.append(hand.name)
+            except TandemError as error:
+                self.plan.warnings.append(f"The writer port of {hand.name}: {error}")
+        return f"on {' and '.join(told)}" if told else "no proxy answers"
+
+    def _vips(self) -> str:
+        if not self.wish.move_vips:
+            return "not asked for"
+        if self.new.call("has_addresses", seconds=0):
+            return "here already"
+        if self.old is not None and self._old_observed.get("holds_any_vip"):
+            moved = self.old.call("give_addresses", _VIP + 5, seconds=_VIP)
+            self.report.vips_ms = round(moved["seconds"] * 1000, 1)
+        if not self.new.call("has_addresses", _VIP + 5, seconds=_VIP):
+            raise OperationFailed(f"{self.new.name} has not taken the addresses within {_VIP:g} s.", "See playbooks/status.yml.")
+        return "moved"
+
+    def _verify(self) -> None:
+        self.new.call("prove_open", token=self.report.operation)
+        for hand in filter(None, (self.new, self.old)):
+            try:
+                hand.call("watch_again", 15)
+            except TandemError as error:
+                self.plan.warnings.append(f"The health checks of {hand.name}: {error}")
+
+
+def _rows_of_replica(server: ServerState) -> list[dict[str, t.Any]]:
+    """The connection of the replica. A dead partner looks connected for slave_net_timeout, so it proves nothing alive."""
+    told = server.replication
+    if told is None:
+        return [{"path": "replication from it", "answer": "no source is set here", "alive": None}]
+    said = "connected, as of the last packet" if told.io_connected else told.io_error or "not connected"
+    return [{"path": f"replication from it ({told.source_host})", "answer": said, "alive": None if told.io_connected else False}]
+
+
+@contextlib.contextmanager
+def hands(config: HandConfig) -> t.Iterator[tuple[HandClient, HandClient | None, str]]:
+    """The hand of this node; the peer's, or None and what was said instead."""
+    here = HandClient(config.node.name, local_command())
+    there: HandClient | None = HandClient(config.peer.name, peer_command(config.peer))
+    started = there
+    why = ""
+    try:
+        here.greet()
+        try:
+            t.cast(HandClient, there).greet()
+        except HandLost as error:
+            there, why = None, str(error)
+        yield here, there, why
+    finally:
+        # The peer first: an old primary that was closed opens again before this one takes anything back.
+        if started is not None:
+            started.close()
+        here.close()
+
+
+def story(report: t.Mapping[str, t.Any], error: TandemError | None = None) -> list[str]:
+    """The report for a person, line by line; the evidence comes first."""
+    lines = running.story(report, error)
+    marks = {True: "ALIVE ", False: "silent", None: "?     "}
+    shown = [f"  {marks[row['alive']]} {row['path']}: {row['answer']}" for row in report["evidence"]]
+    end = []
+    if report["result"] in ("done", "half done", "planned"):
+        end.append(f"  transactions that may be lost: {report['lost']}")
+    if report["rescued"]:
+        end.append(f"  {report['rescued']} transactions were rescued from {report['old']}; they are kept in {report['rescue_file']}")
+    if report["without_writer"] is not None:
+        end.append(f"  there was no writer for about {report['without_writer']:g} s")
+    if report["next"]:
+        end.append(f"  {report['next']}")
+    return [lines[0], *shown, *lines[1:], *end]

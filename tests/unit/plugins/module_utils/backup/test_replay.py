@@ -1,0 +1,259 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which binary logs lead from a backup to a point in time, and what is lost there."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.backup import archive
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.archive import LogFile
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.binlog import (
+    BinlogError,
+    Transaction,
+    read_head,
+    single,
+    transactions,
+)
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import plan_replay, point_of
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring import jump, newest_last
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, MYSQL, GtidSet
+
+T0 = 1795255200  # 2026-11-21 10:00:00 UTC
+NOW = T0 + 10000
+A = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+
+
+class Binlog:
+    """Writes a binary log as a server does."""
+
+    def __init__(self, path):
+        self.path = path
+        path.write_bytes(b"\xfebin")
+
+    def event(self, kind, when, body, server=11):
+        size = 19 + len(body)
+        end = self.path.stat().st_size + size
+        with self.path.open("ab") as file:
+            file.write(struct.pack("<IBIIIH", when, kind, server, size, end, 0) + body)
+        return self
+
+    def head(self, when, before=()):
+        self.event(15, when, b"format")
+        entries = b"".join(struct.pack("<IIQ", *entry) for entry in before)
+        return self.event(163, when, struct.pack("<I", len(before)) + entries + b"crc.")
+
+    def mysql_head(self, when, before=()):
+        self.event(15, when, b"format")
+        body = struct.pack("<Q", len(before))
+        for name, intervals in before:
+            body += uuid.UUID(name).bytes + struct.pack("<Q", len(intervals))
+            body += b"".join(struct.pack("<QQ", first, last + 1) for first, last in intervals)
+        return self.event(35, when, body + b"crc.")
+
+    def transaction(self, sequence, when, server=11):
+        self.event(162, when, struct.pack("<QIB", sequence, 0, 0), server)
+        self.event(30, when, b"row")
+        return self.event(16, when, b"xid")
+
+    def mysql_transaction(self, number, when):
+        self.event(33, when, b"\x00" + uuid.UUID(A).bytes + struct.pack("<Q", number))
+        return self.event(16, when, b"xid")
+
+
+def test_the_transactions_of_a_file_are_found(tmp_path):
+    log = Binlog(tmp_path / "binlog.000002").head(T0, [(0, 11, 41), (0, 12, 7)]).transaction(42, T0 + 1).transaction(43, T0 + 2)
+    head = read_head(log.path, MARIADB)
+    assert (head.created, head.before) == (T0, "0-11-41,0-12-7")
+    first, second = transactions(log.path, MARIADB)
+    assert (first.gtid, first.when, first.end) == ("0-11-42", T0 + 1, second.start)
+    assert (second.gtid, second.end) == ("0-11-43", log.path.stat().st_size)
+
+
+def test_the_same_of_mysql(tmp_path):
+    log = Binlog(tmp_path / "binlog.000002").mysql_head(T0, [(A, [(1, 5), (7, 7)])]).mysql_transaction(8, T0 + 1)
+    assert GtidSet.parse(read_head(log.path, MYSQL).before, MYSQL) == GtidSet.parse(f"{A}:1-5:7", MYSQL)
+    assert [one.gtid for one in transactions(log.path, MYSQL)] == [f"{A}:8"]
+
+
+def test_a_transaction_that_is_cut_off_does_not_count(tmp_path):
+    log = Binlog(tmp_path / "binlog.000001").head(T0).transaction(1, T0).transaction(2, T0)
+    log.path.write_bytes(log.path.read_bytes()[:-5])
+    assert [one.gtid for one in transactions(log.path, MARIADB)] == ["0-11-1"]
+
+
+@pytest.mark.parametrize("data", [b"", b"not a log", b"\xfebin", b"\xfd\x62\x69\x6e" + b"x" * 100, b"\xfebin" + b"\0" * 40])
+def test_what_is_no_binary_log_is_refused(tmp_path, data):
+    path = tmp_path / "binlog.000001"
+    path.write_bytes(data)
+    with pytest.raises(BinlogError):
+        read_head(path, MARIADB)
+
+
+# From here on files are described, not written: number of the first transaction, one per second.
+
+
+def series(*files):
+    """LogFiles and a reader for them: each file is (begun at, before, sequence numbers)."""
+    made, content = [], {}
+    for number, (created, before, numbers) in enumerate(files, 1):
+        name = f"binlog.{number:06}"
+        made.append(LogFile(name, name, T0 + created, before, 100))
+        content[name] = [Transaction(f"0-11-{one}", T0 + one, 100 * one, 100 * one + 100) for one in numbers]
+    return made, lambda path, _engine: content[path.name]
+
+
+THREE = (
+    (0, "", range(1, 11)),
+    (10, "0-11-10", range(11, 21)),
+    (20, "0-11-20", range(21, 31)),
+)
+
+
+def replayed(have, until, files=THREE):
+    made, read = series(*files)
+    point = point_of(until, MARIADB, NOW)
+    return plan_replay(GtidSet.parse(have, MARIADB), made, point, read)
+
+
+def test_from_the_backup_to_just_before_a_time():
+    plan = replayed("0-11-15", "2026-11-21 10:00:25")
+    assert [one.name for one in plan.files] == ["binlog.000002", "binlog.000003"]
+    assert (plan.start, plan.stop) == (1600, 2500)
+    assert (plan.replayed.count, plan.lost.count, plan.gtid) == (9, 6, "0-11-24")
+
+
+def test_to_just_before_a_transaction():
+    plan = replayed("0-11-15", "0-11-18")
+    assert (plan.start, plan.stop, plan.gtid, plan.lost.count) == (1600, 1800, "0-11-17", 13)
+
+
+def test_a_point_on_the_seam_of_two_files_needs_no_part_of_the_second():
+    plan = replayed("0-11-5", "0-11-21")
+    assert ([one.name for one in plan.files], plan.stop) == (["binlog.000001", "binlog.000002"], None)
+
+
+def test_to_the_end_loses_nothing():
+    plan = replayed("0-11-15", "latest")
+    assert (plan.replayed.count, plan.lost.count, plan.stop, plan.gtid) == (15, 0, None, "0-11-30")
+
+
+def test_the_backup_alone_replays_nothing_and_says_what_is_lost():
+    plan = replayed("0-11-15", "")
+    assert (plan.files, plan.replayed.count, plan.lost.count, plan.gtid) == ([], 0, 15, "0-11-15")
+
+
+def test_a_point_right_after_the_backup_replays_nothing():
+    plan = replayed("0-11-15", "0-11-16")
+    assert (plan.files, plan.lost.count) == ([], 15)
+
+
+def test_an_unknown_transaction_is_refused():
+    with pytest.raises(Refused, match="in no binary log"):
+        replayed("0-11-15", "0-11-99")
+
+
+@pytest.mark.parametrize("until", ["latest", "2026-11-21 10:00:25"])
+def test_a_gap_before_the_point_is_refused(until):
+    with pytest.raises(Refused, match="in no binary log"):
+        replayed("0-11-5", until, (THREE[0], THREE[2]))
+
+
+def test_a_gap_after_the_point_does_not_matter():
+    assert replayed("0-11-5", "2026-11-21 10:00:08", (THREE[0], THREE[2])).gtid == "0-11-7"
+    assert replayed("0-11-5", "2026-11-21 10:00:15", (THREE[0], THREE[2])).gtid == "0-11-10"
+
+
+def test_binary_logs_that_begin_too_late_are_refused():
+    with pytest.raises(Refused, match="reaches back"):
+        replayed("0-11-5", "latest", THREE[1:])
+
+
+def test_a_history_that_a_restore_ended_cannot_be_walked_past():
+    after = (40, "0-11-1000030", range(1000031, 1000033))
+    with pytest.raises(Refused, match="changed by a restore"):
+        replayed("0-11-5", "2026-11-21 10:01:00", (*THREE, after))
+    plan = replayed("0-11-5", "0-11-8", (*THREE, after))
+    assert (plan.gtid, plan.lost.count) == ("0-11-7", 25)
+
+
+def test_mysql_starts_at_the_first_transaction_it_lacks():
+    log = LogFile("binlog.000001", "binlog.000001", T0, "", 100)
+    content = [Transaction(f"{A}:{one}", T0 + one, 100 * one, 100 * one + 100) for one in (1, 2, 4, 3, 5)]
+    have = GtidSet.parse(f"{A}:1-2:4", MYSQL)
+    plan = plan_replay(have, [log], point_of(f"{A}:5", MYSQL, NOW), lambda _path, _engine: content)
+    assert (plan.start, plan.stop, plan.gtid, plan.replayed.count) == (300, 500, f"{A}:1-4", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [("2026-11-21 10:00:00", T0), ("2026-11-21T10:00:00Z", T0), ("2026-11-21 11:00:00+0100", T0), ("2026-11-21 11:00:00+01:00", T0)],
+)
+def test_times_are_utc_unless_they_say_otherwise(text, time):
+    assert point_of(text, MARIADB, NOW).time == time
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "10:00", "0-11-1,0-11-2", "2027-01-01 00:00:00"])
+def test_other_points_are_refused(text):
+    with pytest.raises(Refused):
+        point_of(text, MARIADB, NOW)
+
+
+def test_one_transaction_is_one():
+    assert single("0-11-42", MARIADB).count() == 1
+    assert single(f"{A}:42", MYSQL).count() == 1
+
+
+def test_the_archive_keeps_two_files_of_one_name_and_copies_each_once(tmp_path):
+    first = Binlog(tmp_path / "binlog.000001").head(T0).transaction(1, T0)
+    kept = archive.keep(archive.live([str(first.path)], MARIADB)[0], tmp_path / "kept")
+    archive.require_whole(kept)
+    again = archive.live([str(first.path)], MARIADB)
+    assert archive.missing(again, archive.archived(tmp_path / "kept")) == []
+    second = Binlog(tmp_path / "binlog.000001").head(T0 + 60).transaction(1, T0 + 60)
+    fresh = archive.live([str(second.path)], MARIADB)
+    assert archive.missing(fresh, archive.archived(tmp_path / "kept")) == fresh
+    archive.keep(fresh[0], tmp_path / "kept")
+    assert [one.created for one in archive.archived(tmp_path / "kept")] == [T0, T0 + 60]
+
+
+def test_an_archived_file_that_changed_is_noticed(tmp_path):
+    log = Binlog(tmp_path / "binlog.000001").head(T0).transaction(1, T0)
+    kept = archive.keep(archive.live([str(log.path)], MARIADB)[0], tmp_path / "kept")
+    with open(kept.path, "ab") as file:
+        file.write(b"more")
+    with pytest.raises(BinlogError, match="damaged"):
+        archive.require_whole(kept)
+
+
+def test_a_half_copied_file_does_not_count(tmp_path):
+    log = Binlog(tmp_path / "binlog.000001").head(T0).transaction(1, T0)
+    kept = archive.keep(archive.live([str(log.path)], MARIADB)[0], tmp_path / "kept")
+    (tmp_path / "kept" / f"{kept.stored_as}.json").unlink()
+    (tmp_path / "kept" / ".partial").touch()
+    assert archive.archived(tmp_path / "kept") == []
+    archive.clear_partial(tmp_path / "kept")
+    assert not (tmp_path / "kept" / ".partial").exists()
+
+
+def test_only_files_before_the_oldest_backup_may_go():
+    made, _read = series(*THREE)
+    assert archive.outdated(made, T0 + 15) == made[:1]
+    assert archive.outdated(made, T0) == []
+    assert archive.outdated(made, T0 + 99) == made[:2]
+
+
+def test_after_a_restore_no_number_is_used_twice_and_whoever_was_away_is_told():
+    history = GtidSet.parse("0-11-500,0-12-300", MARIADB)
+    after = history | jump(history, MARIADB, 12, "")
+    assert history <= after
+    assert after.position() == "0-12-1000500"
+    assert newest_last(after).endswith("0-12-1000500")
+    assert newest_last(history | jump(history, MARIADB, 11, "")).endswith("0-11-1000500")
+    mysql = GtidSet.parse(f"{A}:1-500", MYSQL)
+    assert str(mysql | jump(mysql, MYSQL, 12, A)) == f"{A}:1-1000500"

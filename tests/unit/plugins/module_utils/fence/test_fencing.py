@@ -1,0 +1,144 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.decide import Verdict
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+
+
+class Port:
+    """A driver in memory."""
+
+    def __init__(self, name="haproxy", closed=False, leaks=False) -> None:
+        self.name, self.closed, self.leaks = name, closed, leaks
+        self.recorded = None
+        self.calls: list[str] = []
+
+    def fenced(self):
+        return self.closed
+
+    def plan(self):
+        return {"servers": ["node-a"]}
+
+    def fence(self, planned):
+        self.calls.append("fence")
+        self.closed = True
+
+    def prove(self):
+        if self.leaks:
+            raise OperationFailed("A write came through.")
+        return "refused"
+
+    def unfence(self, recorded):
+        self.calls.append("unfence")
+        self.closed, self.recorded = False, recorded
+
+
+class Database(ReadOnly):
+    def __init__(self, closed=True, may=True) -> None:
+        self.closed, self.may = closed, may
+        self.opened = False
+
+    def fenced(self):
+        return self.closed
+
+    def plan(self):
+        return {"was_open": not self.closed}
+
+    def fence(self, planned):
+        self.closed = True
+
+    def prove(self):
+        return "refused"
+
+    def _open(self, *, dry_run):
+        if not self.may:
+            raise Refused("node-b takes writes.")
+        if not dry_run:
+            self.closed, self.opened = False, True
+        return Verdict(True, "node-b is closed for writes.")
+
+
+@pytest.fixture
+def record(tmp_path) -> Record:
+    return Record(tmp_path / "fence.json")
+
+
+def test_fence_and_back(record) -> None:
+    port = Port()
+    done = fencing.fence([port], record, dry_run=False)
+    assert (done.actions, done.proof) == (["fence by haproxy"], {"haproxy": "refused"})
+    assert fencing.fence([port], record, dry_run=False).changed is False
+    assert fencing.unfence([port], record, dry_run=False).changed
+    assert port.recorded == {"servers": ["node-a"]}
+    assert fencing.unfence([port], record, dry_run=False).changed is False
+    assert record.read() == {}
+
+
+def test_check_mode_touches_nothing(record) -> None:
+    port = Port()
+    done = fencing.fence([port], record, dry_run=True)
+    assert (done.before, done.after) == ({"haproxy": "unfenced"}, {"haproxy": "fenced"})
+    assert (port.calls, record.read()) == ([], {})
+    port.closed = True
+    assert fencing.unfence([port], record, dry_run=True).actions == ["unfence by haproxy"]
+    assert port.calls == []
+
+
+def test_a_fence_that_leaks_is_an_error_and_stays_recorded(record) -> None:
+    port = Port(leaks=True)
+    with pytest.raises(OperationFailed, match="came through"):
+        fencing.fence([port], record, dry_run=False)
+    assert "haproxy" in record.read()
+
+
+def test_the_first_record_counts(record) -> None:
+    """A fence that was half made, and is made again, must not forget what was open at first."""
+    record.keep("grants", {"accounts": [["app", "%"], ["web", "%"]]})
+    record.keep("grants", {"accounts": [["web", "%"]]})
+    assert record.read()["grants"]["accounts"] == [["app", "%"], ["web", "%"]]
+
+
+def test_unfencing_asks_before_anything_is_changed(record) -> None:
+    port, database = Port(closed=True), Database(closed=True, may=False)
+    record.keep("haproxy", {"servers": ["node-a"]})
+    record.keep("read_only", {"was_open": True})
+    with pytest.raises(Refused, match="node-b takes writes"):
+        fencing.unfence([database, port], record, dry_run=False)
+    assert port.calls == []
+    assert set(record.read()) == {"haproxy", "read_only"}
+
+
+def test_a_primary_opens_again_and_a_replica_stays_closed(record) -> None:
+    primary = Database(closed=False)
+    fencing.fence([primary], record, dry_run=False)
+    fencing.unfence([primary], record, dry_run=False)
+    assert primary.opened
+    record.keep("read_only", {"was_open": False})
+    replica = Database(closed=True, may=False)
+    done = fencing.unfence([replica], record, dry_run=False)
+    assert not replica.opened
+    assert (done.after, record.read()) == ({"read_only": "fenced"}, {})
+
+
+def test_accounts_that_somebody_else_locked_stay_locked(record) -> None:
+    grants = Port("grants", closed=True)
+    assert fencing.unfence([grants], record, dry_run=False).changed is False
+    assert grants.calls == []
+
+
+def test_a_record_that_cannot_be_read_is_no_empty_record(tmp_path) -> None:
+    (tmp_path / "fence.json").write_text("{")
+    with pytest.raises(OperationFailed, match="cannot be read"):
+        Record(tmp_path / "fence.json").read()
+
+
+def test_no_fence_while_an_operation_runs(tmp_path) -> None:
+    with fencing.alone(tmp_path / "lock"), pytest.raises(Refused), fencing.alone(tmp_path / "lock"):
+        pass

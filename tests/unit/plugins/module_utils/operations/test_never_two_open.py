@@ -1,0 +1,136 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever dies at whatever message: never two servers that take writes, and never a promise broken."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.operations import failover, switchover
+
+ORDERS = (("node-a", "node-b"), ("node-b", "node-a"))
+MOMENTS = ("before", "after")
+_MORE_THAN_ANY_PLAN = 200
+
+
+def switch(world):
+    return switchover.Switchover(world.line("node-a"), world.line("node-b"), switchover.Wish(move_vips=True))
+
+
+def fail_over(world, old_reachable=True, **wish):
+    old = world.line("node-a") if old_reachable else None
+    return failover.Failover(world.line("node-b"), old, "node-a", failover.Wish(**wish), "silent")
+
+
+def behind(world):
+    """node-b lacks what node-a wrote last, and does not get it by itself."""
+    world.nodes["node-a"].executed_text = "0-1-105"
+    world.nodes["node-b"].io_running = False
+
+
+def forced(world):
+    behind(world)
+    return fail_over(world, force_fence=True)
+
+
+def crashed(world):
+    behind(world)
+    world.nodes["node-a"].state, world.nodes["node-a"].writable = "stopped", False
+    return fail_over(world)
+
+
+PLANS = {"switchover": switch, "forced failover": forced, "failover of a crashed one": crashed}
+
+
+def messages_of(make_world, plan) -> int:
+    world = make_world()
+    PLANS[plan](world).run()
+    world.end()
+    assert world.open_nodes() == ["node-b"]
+    assert not world.violations
+    return len(world.messages)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("order", ORDERS, ids="-first ".join)
+def test_the_engine_dies_at_any_message(make_world, engine_died, plan, order) -> None:
+    """Before the point of no return exactly the old primary is open afterwards (if it was), after it exactly the new one."""
+    count = messages_of(make_world, plan)
+    assert 10 < count < _MORE_THAN_ANY_PLAN
+    for number, moment in itertools.product(range(1, count + 1), MOMENTS):
+        world = make_world()
+        operation = PLANS[plan](world)
+        was_open = world.open_nodes()
+        world.die_at = (number, moment)
+        with pytest.raises(engine_died):
+            operation.run()
+        world.end(order)
+        where = f"died {moment} message {number}, {world.messages[-1]}"
+        assert not world.violations, where
+        assert not any(line.failed for line in world.lines.values()), where
+        commits = [name for name in world.nodes if world.committed(name)]
+        if not commits:
+            assert world.open_nodes() == was_open, where
+            assert world.nodes["node-b"].sql_running, where
+        elif commits == ["node-a"]:
+            # One message wide: the old one may not open any more, the new one not yet.
+            assert world.open_nodes() == [], where
+        else:
+            assert world.open_nodes() == ["node-b"], where
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("victim", ["node-a", "node-b"])
+@pytest.mark.parametrize("blind", [False, True], ids=["nodes see each other", "blind"])
+def test_a_node_loses_power_at_any_message_and_comes_back(make_world, engine_died, plan, victim, blind) -> None:
+    """Its database comes back closed, and its journal, found late, never opens it beside the other one."""
+    count = messages_of(make_world, plan)
+    for number, moment in itertools.product(range(1, count + 1), MOMENTS):
+        world = make_world()
+        operation = PLANS[plan](world)
+        world.loss_is_accepted = True  # who is open is the question here
+        world.power_off_at = (number, moment, victim)
+        with contextlib.suppress(TandemError):
+            operation.run()
+        world.end()
+        where = f"{victim} lost power {moment} message {number}, {world.messages[-1]}"
+        assert len(world.open_nodes()) <= 1, where
+        # Somebody makes the other one the primary, then the node returns and takes part in an operation.
+        survivor = world.nodes["node-b" if victim == "node-a" else "node-a"]
+        survivor.writable = True
+        world.blind = blind
+        world.nodes[victim].state = "running"
+        world.power_off_at = None
+        returned = world.line(victim)
+        with contextlib.suppress(TandemError):
+            returned.call("begin", operation="later", kind="switchover", old=survivor.name, new=victim)
+        returned.break_off()
+        assert world.open_nodes() == [survivor.name], where
+        assert not world.violations, where
+
+
+def test_a_journal_found_late_opens_only_a_server_whose_peer_is_closed(make_world) -> None:
+    """The primary alone lost its power after it was closed: nobody else was made primary, so it opens again."""
+    world = make_world()
+    operation = switch(world)
+    number = next(n for n in range(1, 99) if _closes(make_world, n))
+    world.power_off_at = (number, "after", "node-a")
+    with contextlib.suppress(TandemError):
+        operation.run()
+    world.end()
+    world.nodes["node-a"].state = "running"
+    world.power_off_at = None
+    world.line("node-a").call("begin", operation="later", kind="switchover", old="node-a", new="node-b")
+    assert world.open_nodes() == ["node-a"]
+
+
+def _closes(make_world, number: int) -> bool:
+    world = make_world()
+    switch(world).run()
+    world.end()
+    return world.messages[number - 1] == "node-a close"
