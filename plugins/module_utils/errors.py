@@ -48,3 +48,7 @@ class Refused(TandemError):
 
 class OperationFailed(TandemError):
     """A step did not do what it should. The message says in which state things were left."""
+
+
+class NotYet(OperationFailed):
+    """What was waited for has not come in time; it still may."""

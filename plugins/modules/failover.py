@@ -129,7 +129,8 @@ def main() -> None:
                 operation.run()
     except TandemError as error:
         module.fail_json(
-            msg=str(error), changed=report.result in ("half done", "undone"), report=asdict(report), story=story(asdict(report), error)
+            # The whole report would bury what a tired person has to read.
+            msg=str(error), changed=report.result in ("half done", "undone"), story=story(asdict(report))
         )
     changed = report.result != "nothing to do"
     before = {"primary": None if changed else report.new}

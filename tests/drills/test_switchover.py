@@ -129,7 +129,7 @@ def test_a_killed_engine_leaves_the_old_primary_open() -> None:
         slow.stdin.flush()
         argv, env = pair.playbook_command("switchover", confirm="yes", drain=20, max_pause=30)
         runner = subprocess.Popen(argv, env=env, cwd=pair.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        pair.wait("connections are held", lambda: '"do":"drain"' in _journal(old) and _events(old) != "end", 60)
+        pair.wait("connections are held", lambda: '"do":"hold"' in _journal(old) and _events(old) != "end", 60)
         # The engine has no name of its own in the process table; it is the parent of this node's hand.
         assert ssh(old, "kill -9 $(ps -o ppid= -C tandem-hand | head -n 1)").status == 0
         runner.communicate(timeout=60)

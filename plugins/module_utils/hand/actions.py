@@ -14,7 +14,7 @@ import urllib.request
 from dataclasses import asdict
 
 from ..connection import Connection, Endpoint
-from ..errors import OperationFailed, Refused, TandemError
+from ..errors import NotYet, OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, GtidSet
 from ..operations.attaching import Source
 from ..runner import Runner
@@ -22,7 +22,7 @@ from ..server import Server, look
 from ..state import ABSENT, STOPPED
 from . import canary, evidence, rescue, vip
 from .config import HandConfig
-from .haproxy import Drained, HAProxy
+from .haproxy import HAProxy, InFlight
 
 _POLL = 0.005
 _CANARY = "operation"
@@ -40,6 +40,7 @@ class Actions:
         self._runner = runner or Runner()
         self._server: Server | None = None
         self._proxy: HAProxy | None = None
+        self._in_flight: InFlight | None = None
 
     # Looking.
 
@@ -91,11 +92,19 @@ class Actions:
         return {**self.traffic(server), "limit": limit}
 
     def drain(self, server: str, seconds: float) -> Plain:
-        """Wait for the requests in flight. ``left``: those that have not ended; ``kept``: connections that were not waited for."""
+        """Wait a while for the requests that are in flight when this is asked first.
+
+        ``left``: those that have not ended yet; ``kept``: connections that their clients keep, which are not waited for.
+        Ask again for a longer wait: a hand that waits does not notice that its operation has died.
+        """
         proxy = self._maybe_proxy()
-        started = time.monotonic()
-        seen = proxy.drain(server, started + seconds) if proxy else Drained(0, 0)
-        return {"left": seen.left, "kept": seen.kept, "seconds": round(time.monotonic() - started, 4)}
+        if proxy is None:
+            return {"left": 0, "kept": 0}
+        until = time.monotonic() + seconds
+        if self._in_flight is None:
+            self._in_flight = proxy.in_flight(server)
+        left = proxy.wait_for(self._in_flight.requests, server, until)
+        return {"left": len(left), "kept": self._in_flight.kept}
 
     def point_at(self, server: str, other: str, limit: int) -> Plain:
         """Whoever waits goes to this server."""
@@ -210,18 +219,17 @@ class Actions:
         return {"between": between, "broken": broken}
 
     def wait_for(self, transactions: str, seconds: float) -> Plain:
-        """Wait until these are applied. Raises OperationFailed when they are not in time, or cannot come any more."""
+        """Wait until these are applied. Raises NotYet when they are not in time, OperationFailed when they cannot come any more."""
         server = self._db()
         wanted = GtidSet.parse(transactions, server.dialect.engine)
         if server.wait_for(wanted, seconds):
             return {"executed": str(server.executed())}
         told = server.observe().replication
-        missing = server.executed().behind(wanted)
-        why = "it has no source" if told is None else told.sql_error or told.io_error or "it is still applying"
-        raise OperationFailed(
-            f"{self.config.node.name} lacks {missing} transactions of {self.config.peer.name} after {seconds:g} s: {why}.",
-            "Let it catch up (playbooks/catchup.yml), then run this again.",
-        )
+        lacks = f"{self.config.node.name} lacks {server.executed().behind(wanted)} transactions of {self.config.peer.name}"
+        if told is not None and told.sql_running:
+            raise NotYet(f"{lacks}, and is still applying.", "Let it catch up (playbooks/catchup.yml), then run this again.")
+        why = "it has no source" if told is None else told.sql_error or "its SQL thread is stopped"
+        raise OperationFailed(f"{lacks}: {why}.", "See playbooks/check.yml.")
 
     def attach(self) -> None:
         """Follow the peer by GTID, from where this server is. Does not wait."""

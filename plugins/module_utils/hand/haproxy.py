@@ -40,10 +40,10 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Drained:
-    """Requests that had not ended in time, and connections that were not waited for."""
+class InFlight:
+    """Requests by HAProxy's name for their connection, and how many connections are kept on purpose."""
 
-    left: int
+    requests: frozenset[str]
     kept: int
 
 
@@ -132,17 +132,19 @@ class HAProxy:
     def _checked(self) -> list[str]:
         return [name for name in self.servers() if not name.endswith("-read")]
 
-    def drain(self, server: str, until: float, clock: t.Callable[[], float] = time.monotonic) -> Drained:
-        """Wait until the requests in flight have ended, or for the deadline.
-
-        A connection that is older than a request lasts is kept on purpose: nobody knows when it ends, so it is not waited for.
-        """
+    def in_flight(self, server: str) -> InFlight:
+        """The requests in flight, and the connections that are older than a request lasts: nobody knows when these end."""
         ages = self._ages(server)
-        waited = {name for name, age in ages.items() if age < _REQUEST}
-        while waited and clock() < until:
+        requests = frozenset(name for name, age in ages.items() if age < _REQUEST)
+        return InFlight(requests, len(ages) - len(requests))
+
+    def wait_for(self, requests: frozenset[str], server: str, until: float) -> frozenset[str]:
+        """Wait until these have ended; returns those that have not at the deadline."""
+        left = requests & self._ages(server).keys()
+        while left and time.monotonic() < until:
             time.sleep(_POLL)
-            waited &= self._ages(server).keys()
-        return Drained(left=len(waited), kept=sum(age >= _REQUEST for age in ages.values()))
+            left &= self._ages(server).keys()
+        return left
 
     def _ages(self, server: str) -> dict[str, int]:
         """Seconds since each connection to a server began, without ours."""

@@ -23,11 +23,11 @@ from .recover import recover
 LOCK = Path("/run/lock/tandem-operation.lock")
 # What only looks is not written down, and needs no operation.
 _LOOKS = {
-    "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed",
+    "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed", "drain",
     "evidence", "unit", "log_executed", "apply_received", "rescue_read",
 }  # fmt: skip
 _ACTS = {
-    "hold", "drain", "point_at", "let_through", "watch_again", "close", "open", "semi_sync", "prove_open", "canary_arrives",
+    "hold", "point_at", "let_through", "watch_again", "close", "open", "semi_sync", "prove_open", "canary_arrives",
     "kill_sessions", "attach", "give_addresses",
     "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply",
 }  # fmt: skip

@@ -429,9 +429,9 @@ def hands(config: HandConfig) -> t.Iterator[tuple[HandClient, HandClient | None,
         here.close()
 
 
-def story(report: t.Mapping[str, t.Any], error: TandemError | None = None) -> list[str]:
+def story(report: t.Mapping[str, t.Any]) -> list[str]:
     """The report for a person, line by line; the evidence comes first."""
-    lines = running.story(report, error)
+    lines = running.story(report)
     marks = {True: "ALIVE ", False: "silent", None: "?     "}
     shown = [f"  {marks[row['alive']]} {row['path']}: {row['answer']}" for row in report["evidence"]]
     end = []

@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from ..decide import Node
-from ..errors import TandemError
+from ..errors import NotYet, TandemError
 from ..gates import Gate, Limits, Seen, of_switchover, require
 from ..hand.client import HandClient, HandLost, both
 from ..plan import InDoubt, Plan, Step, Undone
@@ -22,6 +22,8 @@ from ..state import ServerState, Session
 
 # Seconds.
 _CATCH_UP = 60.0
+# A hand that waits does not notice that its operation has died: it waits in slices.
+_SLICE = 0.25
 _FOLLOWED = 0.5
 _VIP = 10.0
 _VERIFY = 30.0
@@ -173,7 +175,15 @@ class Switchover:
         self._wait(position, _CATCH_UP)
 
     def _wait(self, position: str, seconds: float) -> None:
-        self.new.call("wait_for", seconds + 5, transactions=position, seconds=seconds)
+        until = self.clock() + seconds
+        while True:
+            left = until - self.clock()
+            try:
+                self.new.call("wait_for", transactions=position, seconds=max(0.0, min(_SLICE, left)))
+                return
+            except NotYet:
+                if left <= _SLICE:
+                    raise
 
     def _hold(self) -> str:
         self.plan.within(self.wish.max_pause)
@@ -186,10 +196,13 @@ class Switchover:
         self.report.pause_ms = round((self.clock() - self._held_at) * 1000, 1)
 
     def _drain(self) -> str:
-        budget = self.plan.left(self.wish.drain)
-        seen = both(self.old, self.new, "drain", budget + 5, server=self.old.name, seconds=budget)
-        left, kept = (sum(answer[what] for answer in seen) for what in ("left", "kept"))
-        return f"{left} requests have not ended, {kept} connections are kept open by their clients"
+        until = self.clock() + self.plan.left(self.wish.drain)
+        while True:
+            slice_ = max(0.0, min(_SLICE, until - self.clock()))
+            seen = both(self.old, self.new, "drain", server=self.old.name, seconds=slice_)
+            left, kept = (sum(answer[what] for answer in seen) for what in ("left", "kept"))
+            if not left or self.clock() >= until:
+                return f"{left} requests have not ended, {kept} connections are kept open by their clients"
 
     def _close(self) -> str:
         ended = self.old.call("kill_sessions", seconds=0.05)

@@ -24,6 +24,9 @@ NO_VARIABLES = {
     "tandem_monitor",
     "tandem_database_primary", "tandem_updated_first",
     "tandem_database_replica",
+    # Groups that a runbook makes while it runs.
+    "tandem_restore_here",
+    "tandem_restore_other",
 }
 
 
