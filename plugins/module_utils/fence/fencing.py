@@ -36,9 +36,9 @@ class Outcome:
 
 
 def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
-    """In the order given. A driver that fails leaves the ones before it fenced, and recorded."""
+    """Accounts last: the canary's is among them. A driver that fails leaves the ones before it fenced, and recorded."""
     outcome = Outcome()
-    for driver in drivers:
+    for driver in _ordered(drivers):
         was = driver.fenced()
         outcome.before[driver.name] = _word(was)
         outcome.after[driver.name] = FENCED
@@ -54,12 +54,12 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
     return outcome
 
 
-def unfence(drivers: t.Sequence[Driver], record: Record, *, dry_run: bool) -> Outcome:
+def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
     """In the opposite order. Whether the database may open is asked before anything is changed: Refused where it may not."""
     outcome = Outcome()
     known = record.read()
     todo = []
-    for driver in reversed(drivers):
+    for driver in reversed(_ordered(drivers)):
         recorded = known.get(driver.name)
         was = driver.fenced()
         outcome.before[driver.name] = outcome.after[driver.name] = _word(was)
@@ -82,6 +82,10 @@ def unfence(drivers: t.Sequence[Driver], record: Record, *, dry_run: bool) -> Ou
             driver.unfence(recorded)
             record.drop(driver.name)
     return outcome
+
+
+def _ordered(drivers: t.Iterable[Driver]) -> list[Driver]:
+    return sorted(drivers, key=lambda driver: driver.name == "grants")
 
 
 def _word(fenced: bool) -> str:

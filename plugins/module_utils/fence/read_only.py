@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import typing as t
 
+from ..connection import Connection
 from ..decide import Node, Verdict
+from ..errors import AccessDenied
 from ..hand.actions import Actions
 from ..operations.opening import open_for_writes
 from ..server import Server
+
+# Seconds that the lock which closing takes is waited for.
+_CLOSE_LOCK = 2
 
 
 class ReadOnly:
@@ -38,9 +43,15 @@ class ReadOnly:
     def fence(self, planned: t.Mapping[str, t.Any]) -> None:
         if planned.get("was_open"):
             self._actions.kill_sessions(self._drain)
-        self._actions.close()
+        self._server.close_for_writes(wait=_CLOSE_LOCK)
 
     def prove(self) -> str:
+        try:
+            Connection(self._actions.config.canary()).close()
+        except AccessDenied as error:
+            # Fenced by its account as well. A refusal for any other reason proves nothing.
+            if "locked" in error.message and self.fenced():
+                return "read_only is on, and the account of the canary is locked"
         return str(self._actions.prove_closed()["reason"])
 
     def stays_closed(self, recorded: t.Mapping[str, t.Any] | None) -> bool:

@@ -133,6 +133,13 @@ def test_accounts_that_somebody_else_locked_stay_locked(record) -> None:
     assert grants.calls == []
 
 
+def test_accounts_are_locked_last_and_unlocked_first(record) -> None:
+    """The canary's account is among them, and it proves the other fences."""
+    grants, port = Port("grants"), Port()
+    assert fencing.fence([grants, port], record, dry_run=False).actions == ["fence by haproxy", "fence by grants"]
+    assert fencing.unfence([grants, port], record, dry_run=False).actions == ["unfence by grants", "unfence by haproxy"]
+
+
 def test_a_record_that_cannot_be_read_is_no_empty_record(tmp_path) -> None:
     (tmp_path / "fence.json").write_text("{")
     with pytest.raises(OperationFailed, match="cannot be read"):
