@@ -67,7 +67,8 @@ def _replica(database: Database, max_lag: list[str]) -> Answer:
         return 400, "max_lag is not a number\n"
     replica = database.replica
     if replica is None:
-        return 503, "not a replica\n"
+        # Alive, and in another role now: HAProxy sends nobody new and leaves those who are there (disable-on-404).
+        return 404, "not a replica\n"
     if not replica.running:
         return 503, f"replication does not run: {replica.error or 'no error'}\n"
     if replica.lag is None or (limit is not None and not replica.lag <= limit):

@@ -40,7 +40,7 @@ def replica(lag: float | None = 3, io: bool = True, sql: bool = True) -> Databas
 PRIMARY = Database("10.11", False, None)
 CASES = [
     (PRIMARY, "/primary", 200),
-    (PRIMARY, "/replica", 503),
+    (PRIMARY, "/replica", 404),
     (PRIMARY, "/readable", 200),
     (replica(), "/primary", 503),
     (replica(), "/replica", 200),
