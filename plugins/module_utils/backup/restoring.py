@@ -103,7 +103,7 @@ def plan(wish: Wish, store: Store, here: ServerState) -> Restored:
     backup, point = choose(found, faults, wish.backup, wish.until, wish.now())
     engines.require_tools(backup.engine)
     files = archive.merged(archive.archived(store.binlogs), archive.live(_own_logs(wish, here), backup.engine))
-    replayed = plan_replay(backup.transactions, files, point)
+    replayed = plan_replay(backup.transactions, files, point, seconds(backup.taken))
     story = [f"backup {backup.name} of {backup.node} ({backup.engine} {backup.version}), taken {backup.taken} UTC, {mib(backup.unpacked)}"]
     if point.replays:
         story.append(f"replayed up to {point}: {replayed.replayed}")
