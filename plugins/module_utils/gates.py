@@ -239,8 +239,9 @@ def _dead(seen: SeenAlone, peer_is_dead: bool) -> Gate:
     if alive:
         return Gate("old-is-dead", False, "; ".join(alive), f"nothing of {seen.old_name} answers",
                     f"It lives. Power it off, or make its hand answer (ssh from {seen.new.name}, inside), then run this again.")  # fmt: skip
+    silent = sum(row["alive"] is False for row in seen.evidence)
     return Gate(
-        "old-is-dead", peer_is_dead, f"silence on {sum(row['alive'] is False for row in seen.evidence)} paths" + ("" if peer_is_dead else ", which is no proof"),
+        "old-is-dead", peer_is_dead, f"silence on {silent} paths" + ("" if peer_is_dead else ", which is no proof"),
         "somebody says that it is powered off",
         f"Look at {seen.old_name} (console, power), make sure that it is off and stays off, then say -e peer_is=dead.",
     )  # fmt: skip

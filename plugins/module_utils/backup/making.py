@@ -24,7 +24,8 @@ from .store import Store, mib
 from .stream import Packed
 
 FULL, QUICK = "full", "quick"
-_VERIFY = "verify"
+# What scratch instances are for, and are called.
+VERIFY, RESTORE = "verify", "restore"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def make(wish: Wish, *, dry_run: bool) -> Made:
         return _plan(wish, store, seen, size, logs)
     made = Made()
     with store.locked():
-        scratch.remove(_VERIFY, wish.runner)
+        # Left by a run that was killed: whoever is alive holds the lock.
+        for purpose in (VERIFY, RESTORE):
+            scratch.remove(purpose, wish.runner)
         store.sweep()
         archive.clear_partial(store.binlogs)
         try:
@@ -220,7 +223,7 @@ def _prove(
     wish.say("restoring it to a scratch instance")
     datadir = Path(wish.datadir)
     position = engines.rebuild(source, seen.engine, packed.sha256, target, datadir, wish.runner, wish.timeout)
-    server = Scratch(_VERIFY, target, seen.engine, settings, wish.endpoint, wish.runner)
+    server = Scratch(VERIFY, target, seen.engine, settings, wish.endpoint, wish.runner)
     server.start()
     try:
         has = engines.executed_by(server.endpoint)
@@ -234,7 +237,7 @@ def _prove(
             server.check(wish.timeout, _every_ten_seconds(wish.say))
             said = f"restored, {count} tables checked"
     finally:
-        scratch.remove(_VERIFY, wish.runner)
+        scratch.remove(VERIFY, wish.runner)
     return position.position(), count, f"{said}, position right"
 
 

@@ -173,22 +173,25 @@ def plan_replay(
     have: GtidSet,
     files: t.Sequence[LogFile],
     point: Point,
+    taken: int,
     read: t.Callable[[Path, str], t.Iterable[Transaction]] = transactions,
 ) -> Replay:
-    """Walk the binary logs from the backup on. Raises Refused if the point cannot be reached."""
+    """Walk the binary logs from the backup, which was taken at that time, on. Raises Refused if the point cannot be reached."""
     plan = Replay(point, gtid=str(have))
     known = _Known(have)
     seen = _Known(have)
     result = _Known(have)
-    begin = max((at for at, one in enumerate(files) if _covers(have, one)), default=None)
+    # A later file may claim to need nothing: MySQL does not list what it got by a copy instead of by its binary log.
+    begin = max((at for at, one in enumerate(files) if one.created <= taken and _covers(have, one)), default=None)
     if begin is None:
         if point.replays:
             raise Refused("No binary log reaches back to this backup.", _ELSEWHERE)
         return plan
     over = not point.replays
     found = False
+    previous = GtidSet(have.flavor)
     for one in files[begin:]:
-        if not over and not _covers(seen.all(), one):
+        if not over and not (_covers(seen.all(), one) and _goes_on(previous, one)):
             if point.time is None or point.time > one.created:
                 raise Refused(
                     f"{one.name}, begun {moment(one.created)} UTC, follows transactions that are in no binary log here"
@@ -196,8 +199,10 @@ def plan_replay(
                     _ELSEWHERE,
                 )
             over = True
+        walked = _Known(GtidSet.parse(one.before, have.flavor))
         for each in read(Path(one.path), have.flavor):
             seen.add(each.gtid)
+            walked.add(each.gtid)
             if known.has(each.gtid):
                 continue
             if not over and point.reached(each):
@@ -213,6 +218,7 @@ def plan_replay(
                 plan.files.append(one)
             plan.replayed.add(each)
             result.add(each.gtid)
+        previous = walked.all()
     if point.gtid and not found:
         raise Refused(f"Transaction {point.gtid} is in no binary log after this backup.", _ELSEWHERE)
     plan.gtid = str(result.all())
@@ -221,6 +227,11 @@ def plan_replay(
 
 def _covers(have: GtidSet, one: LogFile) -> bool:
     return not have.behind(GtidSet.parse(one.before, have.flavor))
+
+
+def _goes_on(previous: GtidSet, one: LogFile) -> bool:
+    """The file knows all of the one before it; if not, the server's binary log was begun anew in between."""
+    return not GtidSet.parse(one.before, previous.flavor).behind(previous)
 
 
 def replay(plan: Replay, engine: str, target: Endpoint, timeout: float) -> None:

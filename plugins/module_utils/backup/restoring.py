@@ -19,7 +19,7 @@ from ..seed.datadir import DataDirectory
 from ..server import Server, look
 from ..state import ServerState
 from . import archive, engines, scratch
-from .making import keep_binlogs
+from .making import RESTORE, keep_binlogs
 from .manifest import Manifest, seconds
 from .replay import NOW, Point, Replay, plan_replay, point_of, replay
 from .scratch import Scratch, own
@@ -28,7 +28,6 @@ from .stream import checksum
 
 LATEST = "latest"
 LOOK = "look"
-_RESTORE = "restore"
 # So far beyond every transaction of the old history that none of its numbers is ever used twice, and that a server
 # which was away is told to copy the data anew.
 _JUMP = 1_000_000
@@ -104,7 +103,7 @@ def plan(wish: Wish, store: Store, here: ServerState) -> Restored:
     backup, point = choose(found, faults, wish.backup, wish.until, wish.now())
     engines.require_tools(backup.engine)
     files = archive.merged(archive.archived(store.binlogs), archive.live(_own_logs(wish, here), backup.engine))
-    replayed = plan_replay(backup.transactions, files, point)
+    replayed = plan_replay(backup.transactions, files, point, seconds(backup.taken))
     story = [f"backup {backup.name} of {backup.node} ({backup.engine} {backup.version}), taken {backup.taken} UTC, {mib(backup.unpacked)}"]
     if point.replays:
         story.append(f"replayed up to {point}: {replayed.replayed}")
@@ -181,16 +180,17 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
         done = plan(wish, store, here)
         done.actions = actions
         _tell_loss(wish, done, here)
+        scratch.remove(RESTORE, wish.runner)
         target = directory.begin()
         own(directory.work, directory.path)
         try:
-            server = _build(wish, store, done, target, _RESTORE)
+            server = _build(wish, store, done, target, RESTORE)
             tables = len(server.tables())
             history = _history(wish, done, here)
             _forget_machine(server, history)
             server.stop()
         except BaseException:
-            scratch.remove(_RESTORE, wish.runner)
+            scratch.remove(RESTORE, wish.runner)
             shutil.rmtree(directory.work, ignore_errors=True)
             raise
         for name in _MACHINE:
@@ -239,7 +239,7 @@ def _lacking(wish: Wish, here: ServerState) -> int:
 
 def _go_back(wish: Wish, directory: DataDirectory) -> None:
     wish.say("an earlier restore was interrupted: going back to the data from before")
-    scratch.remove(_RESTORE, wish.runner)
+    scratch.remove(RESTORE, wish.runner)
     wish.service.stop()
     directory.restore()
     wish.service.start()
@@ -376,4 +376,3 @@ def as_lines(found: t.Sequence[Manifest], faults: t.Sequence[str], node: str) ->
         for one in found
     ]
     return [*lines, *(f"{node}  UNUSABLE: {fault}" for fault in faults)] or [f"{node}  no backups"]
-

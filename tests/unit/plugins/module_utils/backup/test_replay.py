@@ -118,7 +118,8 @@ THREE = (
 def replayed(have, until, files=THREE):
     made, read = series(*files)
     point = point_of(until, MARIADB, NOW)
-    return plan_replay(GtidSet.parse(have, MARIADB), made, point, read)
+    taken = T0 + int(have.rpartition("-")[2])
+    return plan_replay(GtidSet.parse(have, MARIADB), made, point, taken, read)
 
 
 def test_from_the_backup_to_just_before_a_time():
@@ -186,8 +187,33 @@ def test_mysql_starts_at_the_first_transaction_it_lacks():
     log = LogFile("binlog.000001", "binlog.000001", T0, "", 100)
     content = [Transaction(f"{A}:{one}", T0 + one, 100 * one, 100 * one + 100) for one in (1, 2, 4, 3, 5)]
     have = GtidSet.parse(f"{A}:1-2:4", MYSQL)
-    plan = plan_replay(have, [log], point_of(f"{A}:5", MYSQL, NOW), lambda _path, _engine: content)
+    plan = plan_replay(have, [log], point_of(f"{A}:5", MYSQL, NOW), T0 + 4, lambda _path, _engine: content)
     assert (plan.start, plan.stop, plan.gtid, plan.replayed.count) == (300, 500, f"{A}:1-4", 1)
+
+
+def mysql_begun_anew():
+    """A server that was copied from another one after its first file: its new binary log begins with nothing before it."""
+    logs = [LogFile(f"binlog.{number:06}", f"binlog.{number:06}", T0 + begun, "", 100) for number, begun in ((1, 0), (2, 50))]
+    numbers = {"binlog.000001": range(1, 11), "binlog.000002": range(60, 63)}
+
+    def read(path, _engine):
+        return [Transaction(f"{A}:{one}", T0 + one, 100 * one, 100 * one + 100) for one in numbers[path.name]]
+
+    return logs, read
+
+
+@pytest.mark.parametrize(("until", "gtid"), [("2026-11-21 10:00:08", f"{A}:1-7"), (f"{A}:9", f"{A}:1-8")])
+def test_a_file_that_needs_nothing_is_not_taken_for_the_one_after_the_backup(until, gtid):
+    logs, read = mysql_begun_anew()
+    plan = plan_replay(GtidSet.parse(f"{A}:1-5", MYSQL), logs, point_of(until, MYSQL, NOW), T0 + 5, read)
+    assert ([one.name for one in plan.files], plan.gtid) == (["binlog.000001"], gtid)
+
+
+@pytest.mark.parametrize("until", ["latest", "2026-11-21 10:01:01", f"{A}:61"])
+def test_a_binary_log_that_was_begun_anew_is_not_replayed_on_top_of_the_old_one(until):
+    logs, read = mysql_begun_anew()
+    with pytest.raises(Refused, match="changed by a restore"):
+        plan_replay(GtidSet.parse(f"{A}:1-5", MYSQL), logs, point_of(until, MYSQL, NOW), T0 + 5, read)
 
 
 @pytest.mark.parametrize(
