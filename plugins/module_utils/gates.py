@@ -271,6 +271,8 @@ def _of_the_old(seen: SeenAlone, old: Node, peer_is_dead: bool, force_fence: boo
         lacking = here.behind(seen.known)
         more = here - seen.known
         own = more if here.flavor == MYSQL else more.of_server(seen.new.server.server_id)
+        if here.flavor == MYSQL and not old.server.running:
+            own = _beyond(more, seen.known)
         gates.append(
             Gate("not-diverged", not (own and lacking) or give_up_rescue,
                  f"{seen.new.name} lacks {lacking} transactions, {old.name} lacks {own or 'none'}", "at most one of the two has more",
@@ -278,6 +280,21 @@ def _of_the_old(seen: SeenAlone, old: Node, peer_is_dead: bool, force_fence: boo
                  " (-e give_up_rescue=true); playbooks/rejoin.yml saves the rest.")
         )  # fmt: skip
     return gates
+
+
+def _beyond(more: GtidSet, logged: GtidSet) -> GtidSet:
+    """The part of ``more`` that is newer than what the files of a MySQL binary log know of the same source.
+
+    After a copy (CLONE) older transactions are in a table of the server only, which nobody reads while it is down.
+    """
+    found = GtidSet(MYSQL)
+    for item in filter(None, str(more).split(",")):
+        source = item.partition(":")[0]
+        known = str(logged.of_server(source))
+        if known:
+            newest = re.split(r"[:-]", known)[-1]
+            found = found | (GtidSet.parse(item, MYSQL) - GtidSet.parse(f"{source}:1-{newest}", MYSQL))
+    return found
 
 
 def _of_the_pair(new: Node, old: Node | None) -> bool:

@@ -73,7 +73,7 @@ RETURN = r"""
 report:
   description:
     - The operation, the evidence, the gates, the steps with times in milliseconds, and what may be lost.
-    - RV(report.lost) is C(none), C(unknown) when the old primary could not be asked, or the transactions that are not here.
+    - Its C(lost) is C(none), C(unknown) when the old primary could not be asked, or the transactions that are not here.
   returned: always
   type: dict
 story:

@@ -134,9 +134,18 @@ def test_divergence(known: str, here: str, gate: list[str]) -> None:
     assert closed(seen(survivor(gtid=here), known=GtidSet.parse(known, MARIADB))) == gate
 
 
-def test_divergence_on_mysql_is_exact() -> None:
-    here = survivor("mysql", gtid=f"{OLD_UUID}:1-100,{UUID}:1")
-    known = GtidSet.parse(f"{OLD_UUID}:1-105", "mysql")
-    told = dataclasses.replace(here.server.replication, retrieved=f"{OLD_UUID}:1-100")
-    here = Node(here.name, here.address, dataclasses.replace(here.server, replication=told))
-    assert closed(seen(here, known=known)) == ["not-diverged"]
+@pytest.mark.parametrize(
+    ("state", "known", "here", "gate"),
+    [
+        (RUNNING, f"{OLD_UUID}:1-105", f"{OLD_UUID}:1-100,{UUID}:1", ["not-diverged"]),
+        # Read from files, after a clone: 1-41 of the survivor are in a table of the old one only.
+        (STOPPED, f"{OLD_UUID}:1-105,{UUID}:42-50", f"{OLD_UUID}:1-100,{UUID}:1-50", []),
+        (STOPPED, f"{OLD_UUID}:1-105,{UUID}:42-50", f"{OLD_UUID}:1-100,{UUID}:1-51", ["not-diverged"]),
+        (STOPPED, f"{OLD_UUID}:1-105", f"{OLD_UUID}:1-100,{UUID}:1-41", []),
+    ],
+)
+def test_divergence_on_mysql(state: str, known: str, here: str, gate: list[str]) -> None:
+    told = Replication("192.0.2.1", io_running=True, sql_running=True, retrieved=f"{OLD_UUID}:1-100")
+    new = survivor("mysql", gtid=here, replication=told)
+    other = old(state=state, engine="mysql", lineage="data")
+    assert closed(seen(new, old=other, known=GtidSet.parse(known, "mysql"))) == gate
