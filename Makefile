@@ -1,7 +1,7 @@
 # "make help" lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint sanity units docs package molecule bench lab-up lab-down clean
+.PHONY: help setup demo test lint sanity units docs package molecule bench bench-site bench-load bench-switchover lab-up lab-down clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -36,11 +36,21 @@ test: setup ## Everything: lint, sanity, units, docs, package, molecule. FAST=1:
 lint sanity units docs package: setup ## One stage of make test
 	@$(TEST) $@
 
-molecule: setup ## The pair on real nodes. TEST_DISTROS="bookworm trixie mysql"
-	@$(TEST) $(foreach distro,$(or $(TEST_DISTROS),bookworm trixie mysql),molecule-$(distro))
+molecule: setup ## On real nodes. TEST_SCENARIOS="bookworm trixie runbooks runbooks-mysql"
+	@$(TEST) $(foreach name,$(or $(TEST_SCENARIOS),bookworm trixie runbooks runbooks-mysql),molecule-$(name))
 
 bench: setup ## First and second site.yml, and takeover times seen by the client. RUNS=5
 	@python3 bench/bench.py --runs $(or $(RUNS),5)
+
+bench-site: setup ## The load's own site and application on the lab pair
+	@$(LAB) up
+	$(PLAY) -i bench/inventory site.yml bench/deploy.yml
+
+bench-load: setup ## 100 requests/s and 20 SQL writers for 30 s
+	@python3 bench/load.py --name $(TANDEM_LAB) --net $(TANDEM_LAB_NET) --seconds 30
+
+bench-switchover: setup ## Switchovers under that load. RUNS=20
+	@python3 bench/switchover.py --name $(TANDEM_LAB) --net $(TANDEM_LAB_NET) --runs $(or $(RUNS),20)
 
 lab-up: setup ## Start the nodes of lab TANDEM_LAB
 	@$(LAB) up

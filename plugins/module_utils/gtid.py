@@ -136,6 +136,10 @@ class GtidSet:
             return str(self)
         return ",".join(f"{domain}-{server}-{last}" for domain, (server, last) in sorted(self._newest().items()))
 
+    def newest_last(self) -> str:
+        """MariaDB, for gtid_binlog_state: it takes the last one named for the newest of its domain, whatever the numbers are."""
+        return ",".join(sorted(_mariadb_text(self._ranges), key=lambda item: int(item.rpartition("-")[2])))
+
     def _newest(self) -> dict[int, tuple[int, int]]:
         newest: dict[int, tuple[int, int]] = {}
         for key, ranges in self._ranges.items():

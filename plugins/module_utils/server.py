@@ -203,7 +203,7 @@ class Server:
     def begin_binlog(self, transactions: GtidSet) -> None:
         """MariaDB, after a copy: an empty binary log that knows what came before it."""
         self._run(self.dialect.forget_binlog)
-        self._connection.rows("SET GLOBAL gtid_binlog_state = %s", [str(transactions)])
+        self._connection.rows("SET GLOBAL gtid_binlog_state = %s", [transactions.newest_last()])
 
     def write_lineage(self, created_on: str) -> str:
         """A name for these data. Every copy carries it, so two servers can tell that their histories are one."""
@@ -242,13 +242,18 @@ class Server:
         ]
         return [session for session in found if session.user not in ours and session.user not in _SERVERS_OWN]
 
-    def kill(self, session: int) -> None:
-        """End one session; it may have ended by itself."""
+    def kill(self, session: int, *, only_between: bool = False) -> bool:
+        """End one session; it may have ended by itself. only_between: not while it runs a statement; False: it does, and lives."""
+        if only_between:
+            rows = self._connection.rows(f"{self.dialect.show_sessions} AND p.id = {int(session)}")
+            if rows and (str(rows[0]["command"]) != "Sleep" or rows[0]["in_transaction"]):
+                return False
         try:
             self._run(f"KILL {int(session)}")
         except StatementFailed as error:
             if error.code != _NO_SUCH_THREAD:
                 raise
+        return True
 
     def wait_for(self, transactions: GtidSet, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> bool:
         """Wait until these are applied here. False: they are not, after so many seconds."""

@@ -28,8 +28,12 @@ attributes:
   idempotent:
     support: full
 options:
+  replace:
+    description: If this server has extra transactions, save them and copy the primary over it. Otherwise that is refused.
+    type: bool
+    default: false
   discard:
-    description: Copy the primary over this server even if its extra transactions cannot be saved. They are lost then.
+    description: With O(replace), copy the primary over this server even if its extra transactions cannot be saved. They are lost then.
     type: bool
     default: false
 author:
@@ -44,6 +48,7 @@ EXAMPLES = r"""
     source_name: node-b
     replication_password: "{{ tandem_secret_replication }}"
     operator_password: "{{ tandem_secret_operator }}"
+    replace: true
 """
 
 RETURN = r"""
@@ -97,14 +102,21 @@ def story(name: str, source: str, done: Rejoined) -> list[str]:
 def main() -> None:
     options = {name: dict(option) for name, option in REPLICA_OPTIONS.items()}
     options["source_host"]["required"] = options["replication_password"]["required"] = True
+    choices = {"replace": {"type": "bool", "default": False}, "discard": {"type": "bool", "default": False}}
     module = AnsibleModule(
-        argument_spec={**LOGIN_OPTIONS, **OPERATOR_OPTIONS, **options, "discard": {"type": "bool", "default": False}},
+        argument_spec={**LOGIN_OPTIONS, **OPERATOR_OPTIONS, **options, **choices},
         supports_check_mode=True,
     )
     params = module.params
     source = source_of(params)
     try:
-        done = rejoin(local_of(params, module.log), source, discard=params["discard"], dry_run=module.check_mode)
+        done = rejoin(
+            local_of(params, module.log),
+            source,
+            replace=params["replace"],
+            discard=params["discard"],
+            dry_run=module.check_mode,
+        )
     except TandemError as error:
         module.fail_json(msg=str(error))
     module.exit_json(

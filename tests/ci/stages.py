@@ -63,7 +63,7 @@ def lint(_fast: bool) -> list[Command]:
         Command(["yamllint", "--strict", "."]),
         Command(["ruff", "check", "."]),
         Command(["mypy", "plugins/module_utils"]),
-        Command(["mypy", "--cache-dir", str(CACHE / "mypy-lab"), *tracked("tests/lab/*.py")], env={"MYPYPATH": "tests/lab"}),
+        Command(["mypy", "--cache-dir", str(CACHE / "mypy-lab"), *tracked("tests/lab/*.py")], env={"MYPYPATH": "tests/lab:bench"}),
         Command(["shellcheck", *shell]),
     ]
 
@@ -153,8 +153,8 @@ def package(_fast: bool) -> list[Command]:
     ]
 
 
-def molecule(distro: str) -> Callable[[bool], list[Command]]:
-    """The pair on real nodes of one distribution."""
+def molecule(scenario: str, distro: str) -> Callable[[bool], list[Command]]:
+    """A scenario on real nodes of one distribution."""
     env = {
         "TANDEM_LAB": "mol",
         "TANDEM_LAB_NET": "78",
@@ -166,7 +166,7 @@ def molecule(distro: str) -> Callable[[bool], list[Command]]:
         "NO_COLOR": "1",
         "PY_COLORS": "0",
     }
-    return lambda _fast: [Command(["molecule", "test", "--scenario-name", "keepalived_atlas", "--report"], env=env)]
+    return lambda _fast: [Command(["molecule", "test", "--scenario-name", scenario, "--report"], env=env)]
 
 
 _MISSING = (re.compile(r"missing=[1-9]"), "a molecule step without a playbook")
@@ -179,9 +179,14 @@ ALL = {
         Stage("docs", "documentation and changelog", docs),
         Stage("package", "build, Galaxy import, install", package, in_fast=False, bad_signs=((re.compile(r"^ERROR", re.MULTILINE), "importer"),)),
         *(
-            Stage(f"molecule-{distro}", f"a pair of {about} nodes", molecule(distro), in_fast=False, alone=True, bad_signs=(_MISSING,))
-            for distro, about in (("bookworm", "Debian 12, MariaDB"), ("trixie", "Debian 13, MariaDB"), ("mysql", "Debian 13, MySQL"))
-            if distro in os.environ.get("TEST_DISTROS", "bookworm trixie mysql").split()
+            Stage(f"molecule-{name}", about, molecule(scenario, distro), in_fast=False, alone=True, bad_signs=(_MISSING,))
+            for name, scenario, distro, about in (
+                ("bookworm", "keepalived_atlas", "bookworm", "a pair of Debian 12 nodes, MariaDB"),
+                ("trixie", "keepalived_atlas", "trixie", "a pair of Debian 13 nodes, MariaDB"),
+                ("runbooks", "runbooks", "bookworm", "every runbook, MariaDB"),
+                ("runbooks-mysql", "runbooks", "mysql", "every runbook, MySQL"),
+            )
+            if name in os.environ.get("TEST_SCENARIOS", name).split()
         ),
     )
 }

@@ -346,7 +346,7 @@ def _adopt(wish: Wish, done: Restored, history: GtidSet, tables: int) -> None:
     try:
         server.close_for_writes()
         if done.backup.engine == MARIADB:
-            _begin_binlog(wish, server.dialect.forget_binlog, history)
+            server.begin_binlog(history)
             server.set_position(history)
         seen = server.executed()
     finally:
@@ -355,17 +355,6 @@ def _adopt(wish: Wish, done: Restored, history: GtidSet, tables: int) -> None:
         count = len(scratch.tables_of(connection))
     if count != tables or seen.behind(history):
         raise OperationFailed(f"It has {count} tables instead of {tables}, and is at {seen} instead of {history}.")
-
-
-def _begin_binlog(wish: Wish, forget: str, history: GtidSet) -> None:
-    with Connection(wish.endpoint) as connection:
-        connection.rows(forget)
-        connection.rows("SET GLOBAL gtid_binlog_state = %s", [newest_last(history)])
-
-
-def newest_last(history: GtidSet) -> str:
-    """MariaDB takes the last one that is named for the newest of its domain; a replica that has the newest is refused otherwise."""
-    return ",".join(sorted(str(history).split(","), key=lambda item: int(item.rpartition("-")[2])))
 
 
 def as_lines(found: t.Sequence[Manifest], faults: t.Sequence[str], node: str) -> list[str]:

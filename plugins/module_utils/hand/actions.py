@@ -209,8 +209,8 @@ class Actions:
         while sessions := [s for s in server.sessions(self.config.own_accounts) if s.id not in seen]:
             late = time.monotonic() >= deadline
             for session in sessions:
-                if session.between or late:
-                    server.kill(session.id)
+                # Others were ended since this one was looked at: it is looked at again.
+                if (session.between or late) and server.kill(session.id, only_between=not late):
                     seen.add(session.id)
                     between += session.between
                     broken += not session.between

@@ -34,12 +34,22 @@ class Rejoined:
     warnings: list[str] = field(default_factory=list)
 
 
-def rejoin(local: Local, source: Source, *, discard: bool, dry_run: bool, save_them: t.Callable[[Server, GtidSet], Saved] = save) -> Rejoined:
-    """Raises Refused with everything as it was.
+def rejoin(
+    local: Local,
+    source: Source,
+    *,
+    replace: bool,
+    discard: bool,
+    dry_run: bool,
+    save_them: t.Callable[[Server, GtidSet], Saved] = save,
+) -> Rejoined:
+    """Raises Refused with all data as they were.
 
-    discard: copy even if the extra transactions cannot be saved.
+    replace: extra transactions may be saved and replaced by a copy. discard: also where they cannot be saved.
     """
     actions = _start(local, dry_run=dry_run)
+    if actions and dry_run:
+        return Rejoined(ATTACH, "Its database is stopped; what it has is seen when it runs.", actions=[*actions, f"follow {source.name}"])
     here, there = look(local.endpoint, local.datadir), look(source.endpoint)
     if not there.writable:
         raise Refused(
@@ -57,6 +67,10 @@ def rejoin(local: Local, source: Source, *, discard: bool, dry_run: bool, save_t
             str(errant),
             actions=[*actions, f"save {_count(errant)}", f"copy all data from {source.name}", f"replicate from {source.name}"],
         )
+        if not dry_run and not replace:
+            raise Refused(
+                f"{rejoined.reason} Nothing was replaced.", "Run playbooks/rejoin.yml (again): it shows what it will save and asks."
+            )
         if not dry_run:
             _copy(local, source, errant, rejoined, discard, save_them)
     if not dry_run:

@@ -20,7 +20,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.binlog import (
     transactions,
 )
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import plan_replay, point_of
-from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring import jump, newest_last
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring import jump
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, MYSQL, GtidSet
 
@@ -279,7 +279,7 @@ def test_after_a_restore_no_number_is_used_twice_and_whoever_was_away_is_told():
     after = history | jump(history, MARIADB, 12, "")
     assert history <= after
     assert after.position() == "0-12-1000500"
-    assert newest_last(after).endswith("0-12-1000500")
-    assert newest_last(history | jump(history, MARIADB, 11, "")).endswith("0-11-1000500")
+    assert after.newest_last().endswith("0-12-1000500")
+    assert (history | jump(history, MARIADB, 11, "")).newest_last().endswith("0-11-1000500")
     mysql = GtidSet.parse(f"{A}:1-500", MYSQL)
     assert str(mysql | jump(mysql, MYSQL, 12, A)) == f"{A}:1-1000500"
