@@ -71,7 +71,7 @@ class Visitors:
                 writer.write(self.request(kind, token))
                 await writer.drain()
                 answer = await reader.read(-1)
-            head, _, body = answer.partition(b"\r\n\r\n")
+            head, _blank, body = answer.partition(b"\r\n\r\n")
             words = head.split(None, 2)
             status = words[1].decode("ascii", "replace") if len(words) > 1 else "no status"
             if status != "200":

@@ -45,8 +45,7 @@ def was_closed(connection: Any) -> bool:
     plug = connection._sock
     if plug is None:
         return True
-    readable, _, _ = select.select([plug], [], [], 0)
-    if not readable:
+    if not select.select([plug], [], [], 0)[0]:
         return False
     try:
         plug.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

@@ -54,7 +54,7 @@ options:
     type: str
     default: this server
   source_host:
-    description: Address of the source, as its certificate has it. Required for O(state=attached).
+    description: Address of the source, as its certificate has it.
     type: str
   source_port:
     description: Its port.
@@ -68,7 +68,7 @@ options:
     type: str
     default: tandem_repl
   replication_password:
-    description: Its password. Required for O(state=attached).
+    description: Its password.
     type: str
   connect_retry:
     description: Seconds between two attempts to reach the source.

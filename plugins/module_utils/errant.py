@@ -69,16 +69,17 @@ def save(server: Server, errant: GtidSet, directory: Path = DIRECTORY) -> Saved:
     os.chmod(directory, 0o700)
     found: list[Transaction] = []
     seen = GtidSet(errant.flavor)
+    lowest: dict[int, int] = {}
     with (place / "transactions.sql").open("w", encoding="utf-8", errors="surrogateescape") as sql:
         os.chmod(place / "transactions.sql", 0o600)
-        for transaction in _extract(server, errant, sql):
+        for transaction in _extract(server, errant, sql, lowest):
             found.append(transaction)
             seen = seen | _one(transaction.gtid, errant.flavor)
     _name_columns(server, found)
     text = json.dumps([asdict(transaction) for transaction in found], indent=2, ensure_ascii=False)
     (place / "transactions.json").write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
     os.chmod(place / "transactions.json", 0o600)
-    missing = errant - seen
+    missing = (errant - seen).below(lowest)
     if missing:
         raise OperationFailed(
             f"{missing.count()} of {errant.count()} transactions are in no binary log any more: {missing}. What was found is in {place}.",
@@ -94,22 +95,27 @@ def _one(gtid: str, flavor: str) -> GtidSet:
     return GtidSet(MARIADB, {(int(domain), int(server)): [(int(number), int(number))]})
 
 
-def _extract(server: Server, errant: GtidSet, sql: t.IO[str]) -> t.Iterator[Transaction]:
+def _extract(server: Server, errant: GtidSet, sql: t.IO[str], lowest: dict[int, int]) -> t.Iterator[Transaction]:
     """Copy the transactions to a file, and yield each as it is read."""
     files = server.binlogs()
     argv = [_TOOLS[errant.flavor], "--no-defaults", "-vv"]
     if errant.flavor == MYSQL:
         argv.append(f"--include-gtids={errant}")
     with subprocess.Popen([*argv, *files], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape") as tool:
-        yield from read(t.cast("t.IO[str]", tool.stdout), errant, sql.write)
+        yield from read(t.cast("t.IO[str]", tool.stdout), errant, sql.write, lowest)
         said = t.cast("t.IO[str]", tool.stderr).read()
     if tool.returncode != 0:
         raise CommandFailed(Result(tuple(argv), tool.returncode, "", said))
 
 
-def read(lines: t.Iterable[str], errant: GtidSet, keep: t.Callable[[str], object]) -> t.Iterator[Transaction]:
-    """Walk through what the tool prints. ``keep`` gets each line that belongs to one of the transactions, and the frame."""
-    reader = _Reader(errant)
+def read(
+    lines: t.Iterable[str], errant: GtidSet, keep: t.Callable[[str], object], lowest: dict[int, int] | None = None
+) -> t.Iterator[Transaction]:
+    """Walk through what the tool prints. ``keep`` gets each line that belongs to one of the transactions, and the frame.
+
+    lowest: filled with the lowest sequence number met in each of MariaDB's domains, whoever wrote it.
+    """
+    reader = _Reader(errant, {} if lowest is None else lowest)
     held: list[str] = []
     for line in lines:
         # What stands before the line that names a transaction belongs to it.
@@ -137,8 +143,9 @@ def read(lines: t.Iterable[str], errant: GtidSet, keep: t.Callable[[str], object
 class _Reader:
     """Which transaction we are in, and what it changes."""
 
-    def __init__(self, errant: GtidSet) -> None:
+    def __init__(self, errant: GtidSet, lowest: dict[int, int]) -> None:
         self._errant = errant
+        self._lowest = lowest
         self._transaction: Transaction | None = None
         self._inside: bool | None = None  # None: before the first transaction
         self._change: Change | None = None
@@ -147,6 +154,9 @@ class _Reader:
 
     def begin(self, gtid: str, at: str) -> Transaction | None:
         done = self.end()
+        if self._errant.flavor == MARIADB:
+            domain, _server, number = map(int, gtid.split("-"))
+            self._lowest[domain] = min(number, self._lowest.get(domain, number))
         self._inside = bool(gtid.upper() != "AUTOMATIC" and _one(gtid, self._errant.flavor) <= self._errant)
         self._transaction = Transaction(gtid, at) if self._inside else None
         return done

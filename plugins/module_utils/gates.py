@@ -159,7 +159,7 @@ def errant_of(new: Node, old: Node) -> GtidSet:
     that its source has forgotten, and these are no errant transactions.
     """
     more = new.server.transactions - old.server.transactions
-    return more if new.server.engine == MYSQL else more.of_server(new.server.server_id)
+    return more if new.server.engine == MYSQL else more.own(new.server.server_id, new.server.transactions)
 
 
 def is_ddl(statement: str) -> bool:

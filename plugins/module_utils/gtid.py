@@ -125,6 +125,38 @@ class GtidSet:
             for domain, (server, last) in wanted._newest().items()
         )
 
+    def own(self, server: int, everything: GtidSet) -> GtidSet:
+        """MariaDB: what one server wrote itself after all that it knows of others.
+
+        everything: all that this server has. In strict mode its log only counts upwards, so a number that is not above those
+        of the others was theirs.
+        """
+        others = {key: ranges for key, ranges in everything._ranges.items() if key[1] != server}
+        newest = GtidSet(MARIADB, others)._newest()
+        return GtidSet(
+            MARIADB,
+            {
+                key: [(max(first, newest.get(int(key[0]), (0, 0))[1] + 1), last) for first, last in ranges]
+                for key, ranges in self.of_server(server)._ranges.items()
+            },
+        )
+
+    def below(self, lowest: t.Mapping[int, int]) -> GtidSet:
+        """MySQL: all of it. MariaDB: what comes before the lowest number of a domain that a log still has.
+
+        The servers of a domain share one sequence: a number that a log jumps over was another server's. A domain that no log
+        has is whole.
+        """
+        if self.flavor == MYSQL:
+            return self
+        return GtidSet(
+            MARIADB,
+            {
+                key: [(first, min(last, lowest.get(int(key[0]), last + 1) - 1)) for first, last in ranges]
+                for key, ranges in self._ranges.items()
+            },
+        )
+
     def of_server(self, server: int | str) -> GtidSet:
         """The part that one server made: MariaDB by server_id, MySQL by UUID."""
         place, wanted = (0, str(server).lower()) if self.flavor == MYSQL else (1, int(server))

@@ -105,9 +105,9 @@ class Plan:
                 self.left(0)
                 self._do(step)
             self._do(Step("commit", "Point of no return", self.commit))
-        except InDoubt as error:
-            raise HalfDone(str(error), "Neither node takes writes until it is known. Run the same runbook again.") from error
         except (TandemError, OSError) as error:
+            if isinstance(error, InDoubt):
+                raise HalfDone(str(error), "Neither node takes writes until it is known. Run the same runbook again.") from error
             self._undo(error)
         self.committed = True
         for step in self.after:
@@ -133,7 +133,7 @@ class Plan:
         finally:
             record.seconds = self.clock() - started
 
-    def _undo(self, cause: TandemError | OSError) -> t.NoReturn:
+    def _undo(self, cause: Exception) -> t.NoReturn:
         self.deadline = None
         failures = []
         for step in reversed(self._pending):
@@ -153,4 +153,4 @@ class Plan:
                 f"{cause} It could not be taken back completely either. {' '.join(failures)}",
                 "See playbooks/status.yml, then run the same runbook again: it takes back the rest first.",
             ) from cause
-        raise Undone(f"{cause}", "Everything is as it was.") from cause
+        raise Undone(str(cause), "Everything is as it was.") from cause

@@ -14,6 +14,7 @@ description:
   - When the primary has all of its transactions, it is attached by GTID and catches up.
   - When it has transactions that the primary never had (errant transactions), these are saved first, as SQL that can be applied
     again and as JSON that a person can read, in C(/var/lib/tandem/errant). Then the primary is copied over it.
+  - O(source_host) and O(replication_password) are required.
   - Afterwards the primary waits for its replica again (semi-synchronous replication).
 extends_documentation_fragment:
   - tandem.lemp.attributes
@@ -100,11 +101,10 @@ def story(name: str, source: str, done: Rejoined) -> list[str]:
 
 
 def main() -> None:
-    options = {name: dict(option) for name, option in REPLICA_OPTIONS.items()}
-    options["source_host"]["required"] = options["replication_password"]["required"] = True
     choices = {"replace": {"type": "bool", "default": False}, "discard": {"type": "bool", "default": False}}
     module = AnsibleModule(
-        argument_spec={**LOGIN_OPTIONS, **OPERATOR_OPTIONS, **options, **choices},
+        argument_spec={**LOGIN_OPTIONS, **OPERATOR_OPTIONS, **REPLICA_OPTIONS, **choices},
+        required_one_of=[("source_host",), ("replication_password",)],
         supports_check_mode=True,
     )
     params = module.params

@@ -33,7 +33,8 @@ attributes:
 options:
   state:
     description:
-      - V(attached) follows O(source_host). V(detached) follows nobody and stays closed for writes.
+      - V(attached) follows O(source_host), which it needs together with O(replication_password).
+      - V(detached) follows nobody and stays closed for writes.
     type: str
     choices: [attached, detached]
     default: attached

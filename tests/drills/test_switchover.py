@@ -131,7 +131,7 @@ def test_a_killed_engine_leaves_the_old_primary_open() -> None:
         runner = subprocess.Popen(argv, env=env, cwd=pair.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         pair.wait("connections are held", lambda: '"do":"hold"' in _journal(old) and _events(old) != "end", 60)
         # The engine has no name of its own in the process table; it is the parent of this node's hand.
-        assert ssh(old, "kill -9 $(ps -o ppid= -C tandem-hand | head -n 1)").status == 0
+        assert ssh(old, "kill -9 $(ps -o ppid= -p $(pgrep -of '[t]andem_hand_main'))").status == 0
         runner.communicate(timeout=60)
         pair.wait("the operation is taken back on both nodes", lambda: _events(old) == "end" and _events(other(old)) == "end", 60)
     slow.wait(60)

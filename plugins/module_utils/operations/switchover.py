@@ -273,4 +273,3 @@ class Switchover:
         self.new.call("prove_open", token=self.report.operation)
         arrived = self.old.call("canary_arrives", _VERIFY + 5, token=self.report.operation, seconds=_VERIFY)
         self.report.canary_ms = round(arrived * 1000, 1)
-

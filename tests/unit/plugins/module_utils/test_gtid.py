@@ -187,3 +187,11 @@ def test_mysql_has_reached_only_what_it_has() -> None:
     here = GtidSet.parse(f"{uuid}:1-5:7", MYSQL)
     assert here.reached(GtidSet.parse(f"{uuid}:1-5", MYSQL))
     assert not here.reached(GtidSet.parse(f"{uuid}:1-6", MYSQL))
+
+
+def test_what_a_replica_wrote_itself_comes_after_all_that_it_received() -> None:
+    here = GtidSet.parse("0-12-99,0-11-101", MARIADB)
+    errant = here - GtidSet.parse("0-11-98,0-12-99", MARIADB)
+    assert str(errant) == "0-11-99..101"
+    assert str(errant.own(11, here)) == "0-11-100..101"
+    assert not (here - here).own(11, here)

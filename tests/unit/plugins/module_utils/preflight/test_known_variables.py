@@ -25,6 +25,8 @@ NO_VARIABLES = {
     "tandem_database_primary", "tandem_updated_first",
     "tandem_database_replica",
     # Groups that a runbook makes while it runs.
+    "tandem_backup_source",
+    "tandem_backup_other",
     "tandem_restore_here",
     "tandem_restore_other",
 }
