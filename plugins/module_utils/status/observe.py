@@ -127,10 +127,12 @@ def proxy_backends(table: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def file_jobs(directory: str) -> list[dict[str, Any]]:
-    """Read what the last run of each file job left behind; a job that never ran yet has no result."""
+def file_jobs(directory: str, configured: str = "/etc/tandem/file_sync/jobs") -> list[dict[str, Any]]:
+    """Read what the last run of each file job left behind; a job that never ran yet has no result, one that is gone is left out."""
     jobs = []
     for path in sorted(pathlib.Path(directory).glob("*.json")):
+        if pathlib.Path(configured).is_dir() and not (pathlib.Path(configured) / path.name).exists():
+            continue
         try:
             job = json.loads(read(str(path)))
         except ValueError:
