@@ -104,10 +104,11 @@ def main() -> None:
     choices = {"replace": {"type": "bool", "default": False}, "discard": {"type": "bool", "default": False}}
     module = AnsibleModule(
         argument_spec={**LOGIN_OPTIONS, **OPERATOR_OPTIONS, **REPLICA_OPTIONS, **choices},
-        required_one_of=[("source_host",), ("replication_password",)],
         supports_check_mode=True,
     )
     params = module.params
+    if not params["source_host"] or not params["replication_password"]:
+        module.fail_json(msg="rejoin needs source_host and replication_password.")
     source = source_of(params)
     try:
         done = rejoin(
