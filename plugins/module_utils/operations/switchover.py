@@ -171,6 +171,8 @@ class Switchover:
         )
 
     def _presync(self) -> None:
+        # A canary that cannot write while the server is open would prove nothing when it is closed.
+        self.old.call("prove_open", token=f"before {self.report.operation}")
         position = self.old.call("executed")
         self._wait(position, _CATCH_UP)
 
