@@ -68,16 +68,26 @@ def test_a_stopped_sql_thread_is_refused() -> None:
         sql(replica, f"START {pair.REPLICA} SQL_THREAD")
 
 
+OPEN = """
+import os, sys, time, pymysql
+c = pymysql.connect(host="127.0.0.1", port=6446, user="blog", password=sys.stdin.readline().strip(), database="blog")
+q = c.cursor()
+q.execute("CREATE TABLE IF NOT EXISTS tandem_drill (token VARCHAR(40) PRIMARY KEY)")
+c.begin()
+q.execute("INSERT INTO tandem_drill VALUES (UUID())")
+print("open", flush=True)
+while not os.path.exists("/run/tandem-drill-stop"):
+    time.sleep(0.1)
+"""
+
+
 def test_a_long_transaction_is_refused() -> None:
-    old = primary()
     # As an application: the administrator's own sessions are not looked at.
-    script = (
-        "import pymysql,sys,time;c=pymysql.connect(host='127.0.0.1',port=6446,user='blog',password=sys.stdin.readline().strip(),"
-        "database='blog');q=c.cursor();q.execute('CREATE TABLE IF NOT EXISTS tandem_drill (token VARCHAR(40) PRIMARY KEY)');"
-        "c.begin();q.execute(\"INSERT INTO tandem_drill VALUES (UUID())\");print('open',flush=True);time.sleep(60)"
+    old = primary()
+    ssh(old, "rm -f /run/tandem-drill-stop; cat > /root/tandem-open.py", OPEN)
+    holder = subprocess.Popen(
+        pair.ssh_argv(old, "python3 /root/tandem-open.py"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    holder = subprocess.Popen(pair.ssh_argv(old, f'python3 -c "{script.replace(chr(34), chr(92) + chr(34))}"'), stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True)  # fmt: skip
     assert holder.stdin is not None and holder.stdout is not None
     holder.stdin.write(pair.site_password() + "\n")
     holder.stdin.flush()
@@ -88,8 +98,8 @@ def test_a_long_transaction_is_refused() -> None:
         assert done.status != 0 and done.says("no-long-transaction: found session")
         assert pair.roles() == before
     finally:
-        holder.kill()
-        ssh(old, "pkill -f 'time.sleep(60)'")
+        ssh(old, "touch /run/tandem-drill-stop")
+        holder.wait(30)
 
 
 def test_over_its_budget_it_takes_everything_back() -> None:
