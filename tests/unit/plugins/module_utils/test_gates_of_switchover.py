@@ -72,6 +72,11 @@ def test_one_thing_wrong_closes_its_gate(what: Seen, names: list[str]) -> None:
     assert closed(what) == names
 
 
+def test_a_replica_that_is_a_moment_ahead_of_its_source_has_no_errant_transactions() -> None:
+    """After-sync: the source counts a commit as executed only when the replica has confirmed it."""
+    assert closed(seen(new=replace(NEW, gtid=f"{UUID}:1-117"))) == []
+
+
 def test_semi_sync_is_asked_for_only_when_required() -> None:
     alone = seen(old=replace(OLD, semi_sync_active=False))
     assert closed(alone) == []
