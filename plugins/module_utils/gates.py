@@ -155,14 +155,14 @@ def _traffic(seen: Seen) -> list[Gate]:
 def errant_of(new: Node, old: Node) -> GtidSet:
     """What the replica has and its source never had.
 
-    MySQL: what does not come from the source itself. With after-sync a replica has a commit a moment before its source
+    MySQL: all but the newest of the source itself. With after-sync a replica has a commit a moment before its source
     counts it as executed. MariaDB: what the replica wrote itself; a replica that was made by a copy may list older servers
     that its source has forgotten, and these are no errant transactions.
     """
     more = new.server.transactions - old.server.transactions
     if new.server.engine != MYSQL:
         return more.own(new.server.server_id, new.server.transactions)
-    return more - more.of_server(old.server.server_uuid)
+    return more.without_newest_of(old.server.server_uuid, old.server.transactions)
 
 
 def is_ddl(statement: str) -> bool:

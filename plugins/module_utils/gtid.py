@@ -125,6 +125,14 @@ class GtidSet:
             for domain, (server, last) in wanted._newest().items()
         )
 
+    def without_newest_of(self, uuid: str, known: GtidSet) -> GtidSet:
+        """MySQL: without what a source has sent and does not count as executed yet: its newest, after all it knows of itself."""
+        last: dict[Key, int] = {key: ranges[-1][1] for key, ranges in known._ranges.items() if key[0] == uuid.lower()}
+        return GtidSet(
+            MYSQL,
+            {key: [one for one in ranges if one[0] <= last.get(key, one[0])] for key, ranges in self._ranges.items()},
+        )
+
     def own(self, server: int, everything: GtidSet) -> GtidSet:
         """MariaDB: what one server wrote itself after all that it knows of others.
 

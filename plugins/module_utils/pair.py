@@ -195,7 +195,11 @@ def _errant(nodes: tuple[Node, Node], source: Node | None) -> dict[str, tuple[Er
         elif node is source:
             found[node.name] = ()
         else:
-            found[node.name] = by_origin(node.server.transactions - other.server.transactions)
+            more = node.server.transactions - other.server.transactions
+            if source is not None and source.server.engine == MYSQL:
+                # With after-sync a replica has a commit a moment before its source counts it as executed.
+                more = more.without_newest_of(source.server.server_uuid, source.server.transactions)
+            found[node.name] = by_origin(more)
     return found
 
 

@@ -81,7 +81,7 @@ def _create_node(lab: Lab, node: str, image_name: str) -> None:
     podman(
         *("create", "--name", lab.container(node), "--hostname", node, "--label", f"{LABEL}={lab.name}"),
         *("--systemd=always", "--restart=always", "--no-hosts", "--dns-opt", "timeout:1", "--dns-opt", "attempts:1"),
-        *("--security-opt", "unmask=/proc/sys", "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN", *volume, *networks, image_name),
+        *("--security-opt", "unmask=/proc/sys", "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_NICE", *volume, *networks, image_name),
     )
 
 

@@ -195,3 +195,10 @@ def test_what_a_replica_wrote_itself_comes_after_all_that_it_received() -> None:
     assert str(errant) == "0-11-99..101"
     assert str(errant.own(11, here)) == "0-11-100..101"
     assert not (here - here).own(11, here)
+
+
+def test_what_a_source_has_sent_and_not_counted_yet() -> None:
+    one, other = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"
+    source = GtidSet.parse(f"{one}:1-100", MYSQL)
+    more = GtidSet.parse(f"{one}:1-117:app:1,{other}:1", MYSQL) - source
+    assert str(more.without_newest_of(one, source)) == f"{one}:app:1,{other}:1"
