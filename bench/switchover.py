@@ -207,7 +207,9 @@ def main() -> int:
     except KeyboardInterrupt:
         say("told to end")
     finally:
-        report = {"command": asked.command, "title": asked.title, "totals": totals(rows) if rows else {}, "runs": rows}
+        # A command that refused to move anything has no pause to be proud of.
+        moved = [row for row in rows if row["moved"]]
+        report = {"command": asked.command, "title": asked.title, "totals": totals(moved) if moved else {}, "runs": rows}
         if asked.json:
             asked.json.write_text(pair.show(report) + "\n", encoding="utf-8")
     for name, one in report["totals"].items():

@@ -18,7 +18,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ..errors import OperationFailed, TandemError
+from ..errors import TandemError
 
 _POLL = 0.005
 # Seconds. A web request is shorter than this; what is older is a connection that somebody keeps.
@@ -181,14 +181,6 @@ class HAProxy:
         """Believe the checks again."""
         for name in self._checked():
             self._tell(f"enable health {self._backend}/{name}")
-
-    def require_only(self, server: str) -> None:
-        """Raises OperationFailed unless exactly this server is behind the writer port."""
-        up = [name for name in self._checked() if self.servers()[name].startswith("UP")]
-        if up != [server]:
-            raise OperationFailed(
-                f"The writer port leads to {', '.join(up) or 'nobody'}, not to {server} alone.", "See playbooks/status.yml."
-            )
 
 
 def _seconds(age: str) -> int:

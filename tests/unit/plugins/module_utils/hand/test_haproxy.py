@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.haproxy import HAProxy, ProxyFailed
 
 STAT = """# pxname,svname,qcur,qmax,scur,smax,slim,stot,status
@@ -109,12 +108,6 @@ def test_a_refusal_of_haproxy_is_repeated(proxy: HAProxy, admin: Admin) -> None:
 def test_a_server_that_is_not_there(proxy: HAProxy) -> None:
     with pytest.raises(ProxyFailed, match="knows no server server3"):
         proxy.limit("server3")
-
-
-def test_exactly_one_server_is_behind_the_port(proxy: HAProxy) -> None:
-    proxy.require_only("server1")
-    with pytest.raises(OperationFailed):
-        proxy.require_only("server2")
 
 
 def test_no_haproxy(tmp_path: Path) -> None:
