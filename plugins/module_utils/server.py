@@ -175,12 +175,15 @@ class Server:
     def open_for_writes(self) -> None:
         self._run("SET GLOBAL read_only = OFF")
 
-    def set_semi_sync(self, *, source: bool, replica: bool) -> None:
-        """Only the side that belongs to the role: a replica that waits for its own replica would wait for ever."""
+    def set_semi_sync(self, *, replica: bool, source: bool | None = None) -> None:
+        """Only the side that belongs to the role: a replica that waits for its own replica would wait for ever.
+
+        source: None leaves that side as it is.
+        """
         enabled = self._shown("SHOW GLOBAL VARIABLES", VARIABLES)
         for side, value in (("source", source), ("replica", replica)):
             variable = self.dialect.semi_sync(enabled, side, "enabled")
-            if variable is not None and _on(variable[1]) != value:
+            if value is not None and variable is not None and _on(variable[1]) != value:
                 self._run(f"SET GLOBAL {variable[0]} = {'ON' if value else 'OFF'}")
 
     def stop_replica(self) -> None:
@@ -242,18 +245,13 @@ class Server:
         ]
         return [session for session in found if session.user not in ours and session.user not in _SERVERS_OWN]
 
-    def kill(self, session: int, *, only_between: bool = False) -> bool:
-        """End one session; it may have ended by itself. only_between: not while it runs a statement; False: it does, and lives."""
-        if only_between:
-            rows = self._connection.rows(f"{self.dialect.show_sessions} AND p.id = {int(session)}")
-            if rows and (str(rows[0]["command"]) != "Sleep" or rows[0]["in_transaction"]):
-                return False
+    def kill(self, session: int) -> None:
+        """End one session; it may have ended by itself."""
         try:
             self._run(f"KILL {int(session)}")
         except StatementFailed as error:
             if error.code != _NO_SUCH_THREAD:
                 raise
-        return True
 
     def wait_for(self, transactions: GtidSet, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> bool:
         """Wait until these are applied here. False: they are not, after so many seconds."""

@@ -38,7 +38,7 @@ options:
     type: float
     default: 2
   max_pause:
-    description: Seconds from the moment when new connections are held until the other server may open. Then everything is taken back.
+    description: Seconds from the moment when new connections are held until the other server may open. Then everything is taken back. At most 8.
     type: float
     default: 5
   move_vips:

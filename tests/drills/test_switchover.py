@@ -137,7 +137,7 @@ def test_a_killed_engine_leaves_the_old_primary_open() -> None:
         assert slow.stdin is not None
         slow.stdin.write(pair.site_password() + "\n")
         slow.stdin.flush()
-        argv, env = pair.playbook_command("switchover", confirm="yes", drain=20, max_pause=30)
+        argv, env = pair.playbook_command("switchover", confirm="yes", drain=7.5, max_pause=8)
         runner = subprocess.Popen(argv, env=env, cwd=pair.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         pair.wait("connections are held", lambda: '"do":"hold"' in _journal(old) and _events(old) != "end", 60)
         # The engine has no name of its own in the process table; it is the parent of this node's hand.

@@ -81,6 +81,13 @@ class Actions:
 
     # The writer port.
 
+    def prepare_hold(self, limit: int) -> Plain:
+        """Everything for hold that takes time. limit: see there."""
+        proxy = self._maybe_proxy()
+        if proxy is not None:
+            proxy.prepare()
+        return {"limit": limit}
+
     def hold(self, server: str, limit: int) -> Plain:
         """New connections wait from now on. Returns those in flight.
 
@@ -209,8 +216,9 @@ class Actions:
         while sessions := [s for s in server.sessions(self.config.own_accounts) if s.id not in seen]:
             late = time.monotonic() >= deadline
             for session in sessions:
-                # Others were ended since this one was looked at: it is looked at again.
-                if (session.between or late) and server.kill(session.id, only_between=not late):
+                # At once: a second look at each would take longer than the time in which it may begin a statement.
+                if session.between or late:
+                    server.kill(session.id)
                     seen.add(session.id)
                     between += session.between
                     broken += not session.between
@@ -238,12 +246,16 @@ class Actions:
         server.close_for_writes(wait=_CLOSE_LOCK)
         if seen.replication is not None:
             server.stop_replica()
-        server.set_semi_sync(source=False, replica=True)
+        server.set_semi_sync(replica=True)
         if server.dialect.engine == MARIADB:
             # What this server wrote itself as a primary counts too.
             server.set_position(server.executed())
         server.set_source(self._source().options(server.dialect.engine))
         server.start_replica()
+
+    def settle(self) -> None:
+        """After attach, which clients wait for: MySQL takes up to a second to end the source's side of semi-sync."""
+        self._db().set_semi_sync(source=False, replica=True)
 
     def attached(self, seconds: float) -> Plain:
         """Wait until this server replicates. ``healthy`` False with the reason: it does not yet."""

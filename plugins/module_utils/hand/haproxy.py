@@ -62,7 +62,6 @@ class HAProxy:
         self._backend = backend
         self._timeout = timeout
         self._occupier: socket.socket | None = None
-        self._held = ""
 
     def ask(self, command: str) -> str:
         """What it says to one command."""
@@ -80,7 +79,8 @@ class HAProxy:
             ) from error
         return said.decode(errors="replace").strip()
 
-    def _tell(self, command: str) -> None:
+    def _tell(self, *commands: str) -> None:
+        command = "; ".join(commands)
         said = self.ask(command)
         if said:
             raise ProxyFailed(f"HAProxy refused {command!r}: {said}", "Is its configuration that of role sql_proxy?")
@@ -108,15 +108,20 @@ class HAProxy:
         active = int(rows[server]["scur"] or 0) - (1 if self._occupier is not None else 0)
         return Traffic(max(0, active), int(rows["BACKEND"]["qcur"] or 0))
 
-    def hold(self, server: str) -> None:
-        """From now on every new connection waits. Those in flight go on."""
-        if self._held:
+    def prepare(self) -> None:
+        """What takes time, while nobody waits yet: checks are not believed from now on, and one connection is ours.
+
+        To be followed by hold within seconds: a server ends a connection that does not log in (connect_timeout, 10 s).
+        """
+        if self._occupier is not None:
             return
         # What the checks say would move the waiting ones somewhere while the roles change.
-        for name in self._checked():
-            self._tell(f"disable health {self._backend}/{name}")
-        self._held = server
+        self._tell(*(f"disable health {self._backend}/{name}" for name in self._checked()))
         self._occupy()
+
+    def hold(self, server: str) -> None:
+        """From now on every new connection waits. Those in flight go on."""
+        self.prepare()
         self._tell(f"set maxconn server {self._backend}/{server} 1")
 
     def _occupy(self) -> None:
@@ -158,11 +163,10 @@ class HAProxy:
 
     def point_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
         """Send everybody who waits, and everybody who comes, to one server. Does no harm twice."""
-        self._tell(f"set server {self._backend}/{server} health up")
-        self._tell(f"set maxconn server {self._backend}/{server} {limit}")
+        commands = [f"set server {self._backend}/{server} health up", f"set maxconn server {self._backend}/{server} {limit}"]
         for other in others:
-            self._tell(f"set server {self._backend}/{other} health down")
-            self._tell(f"set maxconn server {self._backend}/{other} {limit}")
+            commands += [f"set server {self._backend}/{other} health down", f"set maxconn server {self._backend}/{other} {limit}"]
+        self._tell(*commands)
         self._let_go()
 
     def let_through(self, server: str, limit: int) -> None:
@@ -175,12 +179,10 @@ class HAProxy:
         if self._occupier is not None:
             self._occupier.close()
             self._occupier = None
-        self._held = ""
 
     def watch_again(self) -> None:
         """Believe the checks again."""
-        for name in self._checked():
-            self._tell(f"enable health {self._backend}/{name}")
+        self._tell(*(f"enable health {self._backend}/{name}" for name in self._checked()))
 
 
 def _seconds(age: str) -> int:

@@ -50,14 +50,15 @@ class Journal:
                 break  # the last line of a node that lost power
         return cls(path, entries)
 
-    def write(self, event: str, data: t.Mapping[str, t.Any] | None = None) -> None:
-        """Append, and make sure that it is on the disk."""
+    def write(self, event: str, data: t.Mapping[str, t.Any] | None = None, lasting: bool = True) -> None:
+        """Append. lasting: it is on the disk afterwards; otherwise it outlives the process, but not a loss of power."""
         entry = {"at": round(time.time(), 6), "event": event, **(data or {})}
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, separators=(",", ":")) + "\n")
                 file.flush()
-                os.fsync(file.fileno())
+                if lasting:
+                    os.fsync(file.fileno())
         except OSError as error:
             raise OperationFailed(
                 f"The journal {self._path} cannot be written: {error.strerror}.", "Make room on its disk; nothing goes on without it."

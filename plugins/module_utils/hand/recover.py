@@ -22,6 +22,7 @@ UNDONE = "undone"
 FINISHED = "finished"
 CLOSED = "left closed"
 _FAILOVER = "failover"
+_HOLDS = ("prepare_hold", "hold")
 
 
 class Node(t.Protocol):
@@ -29,6 +30,7 @@ class Node(t.Protocol):
 
     def open(self, semi_sync: bool = True) -> None: ...
     def attach(self) -> None: ...
+    def settle(self) -> None: ...
     def prove_open(self, token: str) -> None: ...
     def let_through(self, server: str, limit: int) -> None: ...
     def point_at(self, server: str, other: str, limit: int) -> dict[str, t.Any]: ...
@@ -74,7 +76,7 @@ def _back(journal: Journal, node: Node, name: str, say: t.Callable[[str], None],
     if "stop_replication" in done and name == request["new"]:
         say("following the same source as before")
         node.resume_replication()
-    if "hold" in done:
+    if _held(done):
         say("letting connections through again")
         node.let_through(request["old"], _limit(journal))
     return outcome
@@ -95,9 +97,10 @@ def _forward(journal: Journal, node: Node, name: str, say: t.Callable[[str], Non
         say("following the new primary")
         try:
             node.attach()
+            node.settle()
         except TandemError as error:
             say(f"not yet: {error}")
-    if "hold" in done:
+    if _held(done):
         say(f"sending connections to {request['new']}")
         node.point_at(request["new"], request["old"], _limit(journal))
         node.watch_again()
@@ -106,4 +109,8 @@ def _forward(journal: Journal, node: Node, name: str, say: t.Callable[[str], Non
 
 def _limit(journal: Journal) -> int:
     """What the proxy let through before it held."""
-    return next(int(entry["with"]["limit"]) for entry in journal.actions() if entry["do"] == "hold")
+    return next(int(entry["with"]["limit"]) for entry in journal.actions() if entry["do"] in _HOLDS)
+
+
+def _held(done: t.Collection[str]) -> bool:
+    return any(action in _HOLDS for action in done)

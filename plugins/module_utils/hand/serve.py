@@ -27,10 +27,13 @@ _LOOKS = {
     "evidence", "unit", "log_executed", "apply_received", "rescue_read",
 }  # fmt: skip
 _ACTS = {
-    "hold", "point_at", "let_through", "watch_again", "close", "open", "semi_sync", "prove_open", "canary_arrives",
-    "kill_sessions", "attach", "give_addresses",
+    "prepare_hold", "hold", "point_at", "let_through", "watch_again", "close", "open", "semi_sync", "prove_open", "canary_arrives",
+    "kill_sessions", "attach", "settle", "give_addresses",
     "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply",
 }  # fmt: skip
+# Clients wait meanwhile, and a node that has lost its power would not act by them: its database comes up closed, and its proxy
+# holds nobody.
+_PASSING = {"hold", "kill_sessions", "open", "attach", "settle", "point_at", "let_through"}
 # Acts that are too large to be written down, and leave nothing to take back.
 _CARRIES = {"rescue_write"}
 
@@ -85,7 +88,7 @@ class Hand:
             self._begun()
             return getattr(self._actions, name)(**arguments)
         if name in _ACTS:
-            self._begun().write(DOING, {"do": name, "with": arguments})
+            self._begun().write(DOING, {"do": name, "with": arguments}, lasting=name not in _PASSING)
             return getattr(self._actions, name)(**arguments)
         raise Refused(f"Nobody here knows how to {name!r}.", "Both nodes need the same version: run playbooks/operations.yml.")
 

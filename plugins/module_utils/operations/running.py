@@ -10,11 +10,13 @@ import typing as t
 
 from ..hand.client import HandClient, local_command, peer_command
 from ..hand.config import HandConfig
+from ..hand.priority import go_first
 
 
 @contextlib.contextmanager
 def hands(config: HandConfig) -> t.Iterator[tuple[HandClient, HandClient]]:
     """The hand of this node and the peer's, both greeted. Raises HandLost if one does not answer."""
+    go_first()
     here = HandClient(config.node.name, local_command())
     there = HandClient(config.peer.name, peer_command(config.peer))
     try:

@@ -22,6 +22,11 @@ from ..state import ServerState, Session
 
 # Seconds.
 _CATCH_UP = 60.0
+# The replica has to be as close as this before anybody waits for it; for so long it is given the chance.
+_CLOSE_BEHIND = 0.03
+_COMING_CLOSE = 3.0
+# The proxy refuses whoever has waited for sql_proxy_queue_timeout (10 s), and a server whoever has not logged in by then.
+_LONGEST_PAUSE = 8.0
 # A hand that waits does not notice that its operation has died: it waits in slices.
 _SLICE = 0.25
 _FOLLOWED = 0.5
@@ -74,6 +79,7 @@ class Switchover:
                              old=old.name, new=new.name)  # fmt: skip
         self._held_at = 0.0
         self._limit = 0
+        self._follows = False
         self.plan = self._make_plan()
 
     # Before.
@@ -90,9 +96,13 @@ class Switchover:
             new_disk_free=new["disk_free"],
             proxies={self.old.name: old["proxy"], self.new.name: new["proxy"]},
         )
-        gates = of_switchover(seen, self.wish.limits)
+        gates = [*of_switchover(seen, self.wish.limits), self._pause_gate()]
         self.report.gates = [gate.as_dict() for gate in gates]
         return gates
+
+    def _pause_gate(self) -> Gate:
+        return Gate("max-pause", 0 < self.wish.max_pause <= _LONGEST_PAUSE, f"{self.wish.max_pause:g} s", f"at most {_LONGEST_PAUSE:g} s",
+                    "A client that has waited for 10 s is refused. Set a shorter max_pause.")  # fmt: skip
 
     @staticmethod
     def _sessions(hand: HandClient, observed: dict[str, t.Any]) -> tuple[Session, ...]:
@@ -157,7 +167,8 @@ class Switchover:
         return Plan(
             before=[
                 Step("presync", f"{new} applies what {old} has written so far", self._presync),
-                Step("hold", "Hold new connections on both nodes", self._hold, self._let_through),
+                Step("prepare", f"Get ready to hold, and {new} close behind {old}", self._prepare, self._let_through),
+                Step("hold", "Hold new connections on both nodes", self._hold),
                 Step("drain", "Let connections in flight end", self._drain),
                 Step("close", f"Close {old} and prove it", self._close, self._reopen),
                 Step("catch-up", f"{new} applies the rest", self._catch_up),
@@ -166,6 +177,7 @@ class Switchover:
             after=[
                 Step("promote", f"Open {new}; {old} follows it", self._promote),
                 Step("point", f"Send held connections to {new}", self._point),
+                Step("settle", f"{new} waits for {old} with every commit", self._settle, essential=False),
             ],
             clock=self.clock,
         )
@@ -187,6 +199,14 @@ class Switchover:
                 if left <= _SLICE:
                     raise
 
+    def _prepare(self) -> None:
+        both(self.old, self.new, "prepare_hold", limit=self._limit)
+        until = self.clock() + _COMING_CLOSE
+        while (started := self.clock()) < until:
+            self._wait(self.old.call("executed"), _CATCH_UP)
+            if self.clock() - started <= _CLOSE_BEHIND:
+                return
+
     def _hold(self) -> str:
         self.plan.within(self.wish.max_pause)
         self._held_at = self.clock()
@@ -195,6 +215,8 @@ class Switchover:
 
     def _let_through(self) -> None:
         both(self.old, self.new, "let_through", server=self.old.name, limit=self._limit)
+        if not self._held_at:
+            return
         self.report.pause_ms = round((self.clock() - self._held_at) * 1000, 1)
 
     def _drain(self) -> str:
@@ -231,26 +253,33 @@ class Switchover:
     def _promote(self) -> None:
         self.new.send("open")
         self.old.send("attach")
-        failed = None
         try:
             self.new.receive()
         finally:
             try:
                 self.old.receive()
+                self._follows = True
             except TandemError as error:
-                failed = error
-        if failed is not None:
-            self.plan.warnings.append(f"{self.old.name} does not follow {self.new.name} yet: {failed}")
-        if failed is not None or not self.new.call("followed", seconds=_FOLLOWED):
-            # A commit would wait in vain for a replica that is not there.
-            self.new.call("semi_sync", source=False)
-            self.plan.warnings.append(f"{self.new.name} went on before {self.old.name} listened: semi-sync is off for the moment.")
+                self.plan.warnings.append(f"{self.old.name} does not follow {self.new.name} yet: {error}")
+        if not self._follows:
+            self._go_on_alone()
+
+    def _go_on_alone(self) -> None:
+        # A commit would wait in vain for a replica that is not there.
+        self.new.call("semi_sync", source=False)
+        self.plan.warnings.append(f"{self.new.name} went on before {self.old.name} listened: semi-sync is off for the moment.")
 
     def _point(self) -> str:
         queued = both(self.old, self.new, "point_at", server=self.new.name, other=self.old.name, limit=self._limit)
         self.report.pause_ms = round((self.clock() - self._held_at) * 1000, 1)
         self.report.held = sum(answer["queued"] for answer in queued)
         return f"{self.report.held} connections had waited"
+
+    def _settle(self) -> None:
+        # The first commits wait for the old one, which is connecting.
+        if self._follows and not self.new.call("followed", seconds=_FOLLOWED):
+            self._go_on_alone()
+        self.old.call("settle")
 
     # Afterwards.
 

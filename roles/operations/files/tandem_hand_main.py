@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 from tandem_engine.errors import TandemError  # noqa: E402 - the path comes first
 from tandem_engine.hand.actions import Actions  # noqa: E402
 from tandem_engine.hand.config import HandConfig  # noqa: E402
+from tandem_engine.hand.priority import go_first  # noqa: E402
 from tandem_engine.hand.serve import Hand  # noqa: E402
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     # What ends a session must not end what takes its operation back.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    go_first()
     syslog.openlog("tandem-hand", syslog.LOG_PID)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
 

@@ -46,8 +46,9 @@ class Admin:
                 return
             with line:
                 command = line.recv(4096).decode().strip()
-                self.told.append(command)
-                line.sendall(self.answers.get(command, "").encode() + b"\n")
+                for one in command.split("; "):
+                    self.told.append(one)
+                    line.sendall(self.answers.get(one, "").encode() + b"\n")
 
     def close(self) -> None:
         self._socket.close()

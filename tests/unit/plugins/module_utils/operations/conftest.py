@@ -139,6 +139,9 @@ class Node:
 
     # Acting.
 
+    def prepare_hold(self, limit):
+        return None
+
     def hold(self, server, limit):
         return {"active": 0, "queued": 0}
 
@@ -180,6 +183,9 @@ class Node:
     def attach(self):
         self.set_open(False)
         self.source = ADDRESSES[self.peer_name]
+
+    def settle(self):
+        return None
 
     def give_addresses(self, seconds):
         self.vips, self.peer.vips = False, True
