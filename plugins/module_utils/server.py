@@ -23,6 +23,8 @@ _NO_SUCH_THREAD = 1094
 _SERVERS_OWN = ("root", "system user", "event_scheduler", "unauthenticated user", "mysql.session", "mysql.sys", "debian-sys-maint", "")
 _TRANSACTIONS = ("gtid_executed", "gtid_binlog_state", "gtid_slave_pos")
 _LOOK_PAUSE = 0.003
+_READS_ACKS = "SELECT id FROM information_schema.processlist WHERE state LIKE 'Reading semi-sync ACK%'"
+_DUMPS = "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
 # A thread that waits for an answer looks whether replication still runs at least this often.
 _LOOK_EVERY = 5
 
@@ -130,6 +132,33 @@ class Server:
         )
         return tuple(sorted(str(row["host"]) for row in rows))
 
+    def end_dumps(self, seconds: float) -> bool:
+        """End the threads that send the binary log, and wait until they are gone. False: some still are."""
+        ended: set[int] = set()
+        deadline = time.monotonic() + seconds
+        while dumps := [int(row["id"]) for row in self._connection.rows(_DUMPS)]:
+            for dump in dumps:
+                if dump not in ended:
+                    self.kill(dump)
+                    ended.add(dump)
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_PAUSE)
+        return True
+
+    def wait_until_no_ack_is_read(self, seconds: float) -> bool:
+        """Wait until the thread that reads acknowledgements of replicas has none to read from. False: it still has."""
+        deadline = time.monotonic() + seconds
+        while self._connection.rows(_READS_ACKS):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_PAUSE * 10)
+        return True
+
+    def rotate_binlog(self) -> None:
+        """Begin a new binary log: a replica that comes is served from the beginning of a file, however much of it it has."""
+        self._run("FLUSH LOCAL BINARY LOGS")
+
     def _lineage(self) -> str:
         try:
             return str(self._connection.value(f"SELECT id FROM {SCHEMA}.lineage ORDER BY created, id LIMIT 1") or "")
@@ -222,6 +251,10 @@ class Server:
     def executed(self) -> GtidSet:
         """The transactions of this server, and nothing else: what is asked while clients wait."""
         return self._transactions(self._shown("SHOW GLOBAL VARIABLES", _TRANSACTIONS))
+
+    def has_source(self) -> bool:
+        """True if it is told to replicate from somebody, running or not."""
+        return bool(self._connection.rows(self.dialect.show_replica_status))
 
     def semi_sync_clients(self) -> int:
         """Replicas that acknowledge what this server commits."""

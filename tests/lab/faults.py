@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import runtime
 from nodes import NETWORKS, Lab, forget_connections, require, wait_until_ready
 from shell import LabError, podman, run, say, wait_for
 
@@ -40,6 +41,7 @@ def apply(lab: Lab, action: str, node: str, side: str | None) -> None:
         podman("kill", container)
     elif action == "start":
         forget_connections(lab, [node])
+        runtime.make_room()
         podman("start", container)
         wait_until_ready(lab, [node])
     elif action in ("pause", "unpause"):

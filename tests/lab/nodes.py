@@ -78,10 +78,11 @@ def _create_node(lab: Lab, node: str, image_name: str) -> None:
     volume = [] if node == "client" else ["--volume", f"tandem-{lab.name}-{node}-db:/var/lib/mysql"]
     if volume:
         podman("volume", "create", "--label", f"{LABEL}={lab.name}", f"tandem-{lab.name}-{node}-db", check=False)
+    real_time = [] if node == "client" else runtime.real_time()
     podman(
         *("create", "--name", lab.container(node), "--hostname", node, "--label", f"{LABEL}={lab.name}"),
         *("--systemd=always", "--restart=always", "--no-hosts", "--dns-opt", "timeout:1", "--dns-opt", "attempts:1"),
-        *("--security-opt", "unmask=/proc/sys", "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_NICE", *volume, *networks, image_name),
+        *("--security-opt", "unmask=/proc/sys", "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_NICE", *real_time, *volume, *networks, image_name),
     )
 
 
@@ -163,7 +164,7 @@ def up(lab: Lab, distro: str, nodes: Iterable[str]) -> None:
                 _create_node(lab, node, image_name)
     stopped = [node for node in nodes if states[node] != "running"]
     if stopped:
-        runtime.make_room_for_systemd()
+        runtime.make_room()
         with step(f"starting {', '.join(stopped)}"):
             forget_connections(lab, stopped)
             for node in stopped:

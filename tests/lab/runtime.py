@@ -10,6 +10,13 @@ from pathlib import Path
 from shell import STATE, LabError, run, say
 
 CAP_SYS_RESOURCE = 24
+# cgroup v1: the group that podman puts all containers in. Kernels that divide real time among groups give it none by default.
+CPU_GROUP = Path("/sys/fs/cgroup/cpu/libpod_parent")
+# Of each second, in microseconds: of all containers, and of one node (keepalived, which needs about 10000).
+ALL_REAL_TIME = 850000
+NODE_REAL_TIME = 90000
+# A controller is another machine in real life: what it does may not take the processor from the nodes. A process has 1024.
+CPU_SHARES = 4096
 ENOUGH_INOTIFY = 1024
 
 
@@ -28,7 +35,27 @@ def _limit(kind: int, wanted: int) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
-def make_room_for_systemd() -> None:
+def _divides_real_time() -> bool:
+    return os.geteuid() == 0 and (CPU_GROUP.parent / "cpu.rt_runtime_us").exists()
+
+
+def real_time() -> list[str]:
+    """Options for a node whose keepalived may run at once, as on a machine of its own."""
+    return [f"--cpu-rt-runtime={NODE_REAL_TIME}"] if _divides_real_time() else []
+
+
+def make_room() -> None:
+    """What all nodes together need of this machine; before any of them starts."""
+    _make_room_for_systemd()
+    if _divides_real_time():
+        CPU_GROUP.mkdir(exist_ok=True)
+        for name, value in (("cpu.rt_runtime_us", ALL_REAL_TIME), ("cpu.shares", CPU_SHARES)):
+            file = CPU_GROUP / name
+            if int(file.read_text(encoding="ascii")) < value:
+                file.write_text(str(value), encoding="ascii")
+
+
+def _make_room_for_systemd() -> None:
     """Each node's systemd takes several inotify instances of root's 128: a second lab would boot with failed units."""
     limit = Path("/proc/sys/fs/inotify/max_user_instances")
     if int(limit.read_text(encoding="ascii")) < ENOUGH_INOTIFY:

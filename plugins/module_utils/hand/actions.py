@@ -27,8 +27,9 @@ from .haproxy import HAProxy, InFlight
 _POLL = 0.005
 _CANARY = "operation"
 # Seconds. Between the look at the sessions while waiting for them; the lock that closing takes.
-_SESSIONS_POLL = 0.01
+_SESSIONS_POLL = 0.002
 _CLOSE_LOCK = 2
+_DUMPS_END = 5
 Plain = dict[str, t.Any]
 
 
@@ -177,13 +178,11 @@ class Actions:
     def open(self, semi_sync: bool = True) -> None:
         """Forget the source, if any, and take writes."""
         server = self._db()
-        seen = server.observe()
-        if seen.replication is not None:
+        if server.has_source():
             server.stop_replica()
             server.forget_source()
         server.set_semi_sync(source=semi_sync, replica=True)
-        if seen.read_only or seen.super_read_only:
-            server.open_for_writes()
+        server.open_for_writes()
 
     def semi_sync(self, source: bool) -> None:
         self._db().set_semi_sync(source=source, replica=True)
@@ -239,12 +238,14 @@ class Actions:
         why = "it has no source" if told is None else told.sql_error or "its SQL thread is stopped"
         raise OperationFailed(f"{lacks}: {why}.", "See playbooks/check.yml.")
 
+    def rotate_binlog(self) -> None:
+        self._db().rotate_binlog()
+
     def attach(self) -> None:
         """Follow the peer by GTID, from where this server is. Does not wait."""
         server = self._db()
-        seen = server.observe()
         server.close_for_writes(wait=_CLOSE_LOCK)
-        if seen.replication is not None:
+        if server.has_source():
             server.stop_replica()
         server.set_semi_sync(replica=True)
         if server.dialect.engine == MARIADB:
@@ -254,8 +255,15 @@ class Actions:
         server.start_replica()
 
     def settle(self) -> None:
-        """After attach, which clients wait for: MySQL takes up to a second to end the source's side of semi-sync."""
-        self._db().set_semi_sync(source=False, replica=True)
+        """After attach, which clients wait for: this server waits for no replica any more.
+
+        MySQL waits up to a second for its thread that reads acknowledgements, and nobody can log in meanwhile (the lock of
+        global variables is held). Once that thread has seen that there is nobody to read from, it ends at once.
+        """
+        server = self._db()
+        server.end_dumps(_DUMPS_END)
+        server.wait_until_no_ack_is_read(_DUMPS_END)
+        server.set_semi_sync(source=False, replica=True)
 
     def attached(self, seconds: float) -> Plain:
         """Wait until this server replicates. ``healthy`` False with the reason: it does not yet."""

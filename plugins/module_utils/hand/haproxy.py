@@ -86,7 +86,8 @@ class HAProxy:
             raise ProxyFailed(f"HAProxy refused {command!r}: {said}", "Is its configuration that of role sql_proxy?")
 
     def _rows(self) -> dict[str, dict[str, str]]:
-        table = csv.DictReader(io.StringIO(self.ask("show stat").lstrip("# ")))
+        # Of every type (-1), and every server (-1).
+        table = csv.DictReader(io.StringIO(self.ask(f"show stat {self._backend} -1 -1").lstrip("# ")))
         return {row["svname"]: row for row in table if row["pxname"] == self._backend}
 
     def servers(self) -> dict[str, str]:

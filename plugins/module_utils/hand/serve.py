@@ -27,7 +27,7 @@ _LOOKS = {
     "evidence", "unit", "log_executed", "apply_received", "rescue_read",
 }  # fmt: skip
 _ACTS = {
-    "prepare_hold", "hold", "point_at", "let_through", "watch_again", "close", "open", "semi_sync", "prove_open", "canary_arrives",
+    "rotate_binlog", "prepare_hold", "hold", "point_at", "let_through", "watch_again", "close", "open", "semi_sync", "prove_open", "canary_arrives",
     "kill_sessions", "attach", "settle", "give_addresses",
     "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply",
 }  # fmt: skip

@@ -24,7 +24,7 @@ from ..state import ServerState, Session
 _CATCH_UP = 60.0
 # The replica has to be as close as this before anybody waits for it; for so long it is given the chance.
 _CLOSE_BEHIND = 0.03
-_COMING_CLOSE = 3.0
+_COMING_CLOSE = 10.0
 # The proxy refuses whoever has waited for sql_proxy_queue_timeout (10 s), and a server whoever has not logged in by then.
 _LONGEST_PAUSE = 8.0
 # A hand that waits does not notice that its operation has died: it waits in slices.
@@ -167,7 +167,7 @@ class Switchover:
         return Plan(
             before=[
                 Step("presync", f"{new} applies what {old} has written so far", self._presync),
-                Step("prepare", f"Get ready to hold, and {new} close behind {old}", self._prepare, self._let_through),
+                Step("prepare", "Get ready to hold new connections", self._prepare, self._let_through),
                 Step("hold", "Hold new connections on both nodes", self._hold),
                 Step("drain", "Let connections in flight end", self._drain),
                 Step("close", f"Close {old} and prove it", self._close, self._reopen),
@@ -185,8 +185,14 @@ class Switchover:
     def _presync(self) -> None:
         # A canary that cannot write while the server is open would prove nothing when it is closed.
         self.old.call("prove_open", token=f"before {self.report.operation}")
-        position = self.old.call("executed")
-        self._wait(position, _CATCH_UP)
+        self._wait(self.old.call("executed"), _CATCH_UP)
+        # The old one will follow from the beginning of this file, and the first commits wait for it.
+        self.new.call("rotate_binlog")
+        until = self.clock() + _COMING_CLOSE
+        while (started := self.clock()) < until:
+            self._wait(self.old.call("executed"), _CATCH_UP)
+            if self.clock() - started <= _CLOSE_BEHIND:
+                return
 
     def _wait(self, position: str, seconds: float) -> None:
         until = self.clock() + seconds
@@ -201,11 +207,6 @@ class Switchover:
 
     def _prepare(self) -> None:
         both(self.old, self.new, "prepare_hold", limit=self._limit)
-        until = self.clock() + _COMING_CLOSE
-        while (started := self.clock()) < until:
-            self._wait(self.old.call("executed"), _CATCH_UP)
-            if self.clock() - started <= _CLOSE_BEHIND:
-                return
 
     def _hold(self) -> str:
         self.plan.within(self.wish.max_pause)

@@ -31,7 +31,7 @@ class Admin:
     """An admin socket that answers with captured text and remembers what it was told."""
 
     def __init__(self, path: Path) -> None:
-        self.answers = {"show stat": STAT, "show sess": SESSIONS}
+        self.answers = {"show stat sql_writer -1 -1": STAT, "show sess": SESSIONS}
         self.told: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))

@@ -184,6 +184,9 @@ class Node:
         self.set_open(False)
         self.source = ADDRESSES[self.peer_name]
 
+    def rotate_binlog(self):
+        return None
+
     def settle(self):
         return None
 
