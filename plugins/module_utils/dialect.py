@@ -45,6 +45,8 @@ VARIABLES = (
     "rpl_semi_sync_replica_enabled",
     "rpl_semi_sync_master_enabled",
     "rpl_semi_sync_slave_enabled",
+    "rpl_semi_sync_source_wait_no_replica",
+    "rpl_semi_sync_master_wait_no_slave",
 )
 STATUS = (
     "Uptime",
@@ -134,6 +136,17 @@ class Dialect:
                 if key.lower() == name:
                     return name, value
         return None
+
+    def waits_alone(self, values: t.Mapping[str, t.Any]) -> tuple[str, t.Any] | None:
+        """MySQL: name and value of the variable that says whether commits wait although no replica is there.
+
+        It takes the part of "enabled" in a change of roles: the thread that reads acknowledgements needs up to a second to end,
+        and MySQL holds the lock of global variables meanwhile; nobody can log in, and no replica can connect.
+        """
+        if self.engine == MARIADB:
+            return None
+        names = ("rpl_semi_sync_source_wait_no_replica", "rpl_semi_sync_master_wait_no_slave")
+        return next(((name, values[name]) for name in names if name in values), None)
 
     @property
     def show_sessions(self) -> str:

@@ -23,7 +23,6 @@ _NO_SUCH_THREAD = 1094
 _SERVERS_OWN = ("root", "system user", "event_scheduler", "unauthenticated user", "mysql.session", "mysql.sys", "debian-sys-maint", "")
 _TRANSACTIONS = ("gtid_executed", "gtid_binlog_state", "gtid_slave_pos")
 _LOOK_PAUSE = 0.003
-_READS_ACKS = "SELECT id FROM information_schema.processlist WHERE state LIKE 'Reading semi-sync ACK%'"
 _DUMPS = "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
 # A thread that waits for an answer looks whether replication still runs at least this often.
 _LOOK_EVERY = 5
@@ -52,7 +51,7 @@ class Server:
         status = self._shown("SHOW GLOBAL STATUS", STATUS)
         replica_status = self._connection.rows(say.show_replica_status)
         schemas = [str(next(iter(row.values()))) for row in self._connection.rows("SHOW DATABASES")]
-        source_on = say.semi_sync(v, "source", "enabled")
+        source_waits = self._waits_for_replicas(v)
         replica_on = say.semi_sync(v, "replica", "enabled")
         clients = say.semi_sync(status, "source", "clients")
         active = say.semi_sync(status, "source", "status")
@@ -72,13 +71,20 @@ class Server:
             gtid=str(self._transactions(v)),
             gtid_purged=str(v.get("gtid_purged", "")).replace("\n", ""),
             replication=self._replication(replica_status[0]) if replica_status else None,
-            semi_sync_source=_on(source_on[1]) if source_on else None,
+            semi_sync_source=source_waits,
             semi_sync_replica=_on(replica_on[1]) if replica_on else None,
             semi_sync_active=bool(active and _on(active[1]) and clients and int(clients[1]) > 0),
             replicas=self._connected_replicas(),
             schemas=tuple(sorted(name for name in schemas if _of_users(name))),
             lineage=self._lineage() if SCHEMA in schemas else "",
         )
+
+    def _waits_for_replicas(self, v: t.Mapping[str, t.Any]) -> bool | None:
+        """Is the source's side of semi-sync on? None: it is not loaded."""
+        enabled, alone = self.dialect.semi_sync(v, "source", "enabled"), self.dialect.waits_alone(v)
+        if enabled is None:
+            return None
+        return _on(enabled[1]) and (alone is None or _on(alone[1]))
 
     def _shown(self, statement: str, names: t.Sequence[str]) -> dict[str, t.Any]:
         wanted = ", ".join(["%s"] * len(names))
@@ -146,15 +152,6 @@ class Server:
             time.sleep(_LOOK_PAUSE)
         return True
 
-    def wait_until_no_ack_is_read(self, seconds: float) -> bool:
-        """Wait until the thread that reads acknowledgements of replicas has none to read from. False: it still has."""
-        deadline = time.monotonic() + seconds
-        while self._connection.rows(_READS_ACKS):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_LOOK_PAUSE * 10)
-        return True
-
     def rotate_binlog(self) -> None:
         """Begin a new binary log: a replica that comes is served from the beginning of a file, however much of it it has."""
         self._run("FLUSH LOCAL BINARY LOGS")
@@ -209,10 +206,16 @@ class Server:
 
         source: None leaves that side as it is.
         """
-        enabled = self._shown("SHOW GLOBAL VARIABLES", VARIABLES)
-        for side, value in (("source", source), ("replica", replica)):
-            variable = self.dialect.semi_sync(enabled, side, "enabled")
-            if value is not None and variable is not None and _on(variable[1]) != value:
+        seen = self._shown("SHOW GLOBAL VARIABLES", VARIABLES)
+        on_source, alone = self.dialect.semi_sync(seen, "source", "enabled"), self.dialect.waits_alone(seen)
+        wanted = [(self.dialect.semi_sync(seen, "replica", "enabled"), replica)]
+        if source:
+            wanted += [(alone, True), (on_source, True)]
+        elif source is not None:
+            # Where "alone" takes its part, "enabled" stays as it is.
+            wanted += [(alone or on_source, False)]
+        for variable, value in wanted:
+            if variable is not None and _on(variable[1]) != value:
                 self._run(f"SET GLOBAL {variable[0]} = {'ON' if value else 'OFF'}")
 
     def stop_replica(self) -> None:

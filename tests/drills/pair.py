@@ -160,6 +160,9 @@ def wait_until_whole() -> None:
     last: dict[str, Any] = {}
 
     def whole() -> bool:
+        # A quick look before the thorough one: the playbook takes seconds.
+        if sorted(map(str, map(read_only, PAIR))) != ["False", "True"]:
+            return False
         last.update(status())
         return bool(last["pair"]["state"] == "healthy")
 
@@ -171,7 +174,6 @@ def wait_until_whole() -> None:
 
 def roles() -> dict[str, Any]:
     """What a refusal must not change: who is open, who follows whom, who holds the addresses, whether proxies hold."""
-    seen = status()
     stats = {
         node: ssh(node, "echo show stat | socat - /run/haproxy/admin.sock 2>/dev/null || python3 -c \"import socket;s=socket.socket(1);"
                   "s.connect('/run/haproxy/admin.sock');s.send(b'show stat\\n');print(s.makefile().read())\"").text
@@ -180,10 +182,16 @@ def roles() -> dict[str, Any]:
     limits = {node: sorted(line.split(",")[6] for line in text.splitlines() if line.startswith("sql_writer,server")) for node, text in stats.items()}
     return {
         "read_only": {node: read_only(node) for node in PAIR},
-        "active": seen["pair"]["active"],
+        "addresses": {node: sorted(holds(node)) for node in PAIR},
         "limits": limits,
         "channels": {node: replication_source(node) for node in PAIR},
     }
+
+
+def holds(node: str) -> set[str]:
+    """The addresses of the pair that a node has."""
+    words = ssh(node, "ip -brief -4 address").text.split()
+    return {word.partition("/")[0] for word in words if word.partition("/")[0].endswith(".100")}
 
 
 def replication_source(node: str) -> str:
@@ -219,6 +227,16 @@ def writing(node: str, seconds: float = 120, keep: bool = False) -> Iterator[Wri
         if lines:
             data = json.loads(lines[-1])
             seen.tokens, seen.failed, seen.longest = data["written"], data["failed"], data["longest"]
+
+
+def pass_some_writes(node: str) -> None:
+    """Wait until the writer on a node has written something."""
+
+    def rows() -> int:
+        return int(sql(node, "SELECT COUNT(*) FROM tandem_drill", "blog"))
+
+    before = rows()
+    wait("the writer writes", lambda: rows() > before + 10, 30)
 
 
 def missing(written: Written, node: str) -> set[str]:

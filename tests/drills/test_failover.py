@@ -14,7 +14,7 @@ def test_a_lost_node_is_followed_by_the_survivor_and_comes_home() -> None:
     old = primary()
     new = other(old)
     with pair.writing(old) as written:
-        pass_some_writes(old)
+        pair.pass_some_writes(old)
     pair.fault("kill", old)
     try:
         silent = playbook("failover", confirm="yes")
@@ -25,7 +25,7 @@ def test_a_lost_node_is_followed_by_the_survivor_and_comes_home() -> None:
         assert pair.read_only(new) is False
         assert not pair.missing(written, new)
         with pair.writing(new) as after:
-            pass_some_writes(new)
+            pair.pass_some_writes(new)
         assert after.failed == [] and after.tokens
     finally:
         pair.fault("start", old)
@@ -52,7 +52,7 @@ def test_what_only_the_dead_database_has_is_rescued() -> None:
     new = other(old)
     sql(new, f"STOP {pair.REPLICA} IO_THREAD")
     with pair.writing(old) as written:
-        pass_some_writes(old)
+        pair.pass_some_writes(old)
     assert pair.missing(written, new)
     ssh(old, f"systemctl mask --runtime --now {pair.ENGINE}; systemctl kill --signal=KILL {pair.ENGINE}")
     try:
@@ -106,13 +106,3 @@ def test_fence_keeps_applications_out_and_unfence_lets_them_in() -> None:
 @pytest.mark.parametrize("name", ["check", "catchup", "sync_files"])
 def test_what_only_looks_finds_a_whole_pair(name: str) -> None:
     must(playbook(name, fail_on="fail") if name == "check" else playbook(name))
-
-
-def pass_some_writes(node: str) -> None:
-    """Wait until the writer on a node has written something."""
-
-    def rows() -> int:
-        return int(sql(node, "SELECT COUNT(*) FROM tandem_drill", "blog"))
-
-    before = rows()
-    pair.wait("the writer writes", lambda: rows() > before + 10, 30)

@@ -123,6 +123,20 @@ class Actions:
         proxy.point_at(server, [other], limit)
         return {"queued": waiting}
 
+    def point_first_at(self, server: str, other: str, limit: int) -> Plain:
+        """The first of them do, so that they are served soon; then let_in."""
+        proxy = self._maybe_proxy()
+        if proxy is None:
+            return {"queued": 0}
+        waiting = proxy.traffic(server).queued
+        proxy.point_first_at(server, [other], limit)
+        return {"queued": waiting}
+
+    def let_in(self, server: str, limit: int) -> None:
+        proxy = self._maybe_proxy()
+        if proxy is not None:
+            proxy.let_in(server, limit)
+
     def let_through(self, server: str, limit: int) -> None:
         proxy = self._maybe_proxy()
         if proxy is not None:
@@ -255,14 +269,9 @@ class Actions:
         server.start_replica()
 
     def settle(self) -> None:
-        """After attach, which clients wait for: this server waits for no replica any more.
-
-        MySQL waits up to a second for its thread that reads acknowledgements, and nobody can log in meanwhile (the lock of
-        global variables is held). Once that thread has seen that there is nobody to read from, it ends at once.
-        """
+        """After attach, which clients wait for: this server waits for no replica any more, and sends to none."""
         server = self._db()
         server.end_dumps(_DUMPS_END)
-        server.wait_until_no_ack_is_read(_DUMPS_END)
         server.set_semi_sync(source=False, replica=True)
 
     def attached(self, seconds: float) -> Plain:

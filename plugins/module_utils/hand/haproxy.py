@@ -21,6 +21,11 @@ from dataclasses import dataclass
 from ..errors import TandemError
 
 _POLL = 0.005
+# Who has waited is let in a few at a time: all at once, they would share the processors, and the first answer would come with
+# the last. Connections to begin with, more of them each time, seconds between.
+_FIRST = 6
+_MORE = 4
+_BETWEEN = 0.01
 # Seconds. A web request is shorter than this; what is older is a connection that somebody keeps.
 _REQUEST = 3
 _AGE = re.compile(r"(\d+)([dhms])")
@@ -164,11 +169,27 @@ class HAProxy:
 
     def point_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
         """Send everybody who waits, and everybody who comes, to one server. Does no harm twice."""
-        commands = [f"set server {self._backend}/{server} health up", f"set maxconn server {self._backend}/{server} {limit}"]
+        self._point(server, others, limit, limit)
+
+    def _point(self, server: str, others: t.Iterable[str], first: int, limit: int) -> None:
+        commands = [f"set server {self._backend}/{server} health up", f"set maxconn server {self._backend}/{server} {first}"]
         for other in others:
             commands += [f"set server {self._backend}/{other} health down", f"set maxconn server {self._backend}/{other} {limit}"]
         self._tell(*commands)
         self._let_go()
+
+    def point_first_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
+        """The same for the first few who wait; let_in lets in the rest."""
+        self._point(server, others, min(_FIRST, limit), limit)
+
+    def let_in(self, server: str, limit: int) -> None:
+        """Everybody else, as fast as they can be served."""
+        allowed = min(_FIRST, limit)
+        while allowed < limit and self.traffic(server).queued:
+            time.sleep(_BETWEEN)
+            allowed = min(limit, allowed + _MORE)
+            self._tell(f"set maxconn server {self._backend}/{server} {allowed}")
+        self._tell(f"set maxconn server {self._backend}/{server} {limit}")
 
     def let_through(self, server: str, limit: int) -> None:
         """Undo hold: the same server as before."""

@@ -87,6 +87,16 @@ def test_pointing_opens_the_new_one_before_the_old_one_is_taken_away(proxy: HAPr
     ]
 
 
+def test_who_has_waited_is_let_in_a_few_at_a_time_and_then_everybody(proxy: HAProxy, admin: Admin) -> None:
+    proxy.point_first_at("server2", ["server1"], 20)
+    assert "set maxconn server sql_writer/server2 6" in admin.told
+    assert "set maxconn server sql_writer/server1 20" in admin.told
+    admin.told.clear()
+    proxy.let_in("server2", 20)
+    limits = [int(command.rpartition(" ")[2]) for command in admin.told if command.startswith("set maxconn server sql_writer/server2")]
+    assert limits == sorted(limits) and len(limits) > 2 and limits[-1] == 20
+
+
 def test_letting_through_is_the_limit_and_the_checks_of_before(proxy: HAProxy, admin: Admin) -> None:
     proxy.let_through("server1", 90)
     assert admin.told[0] == "set maxconn server sql_writer/server1 90"

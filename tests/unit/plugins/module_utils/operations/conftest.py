@@ -184,6 +184,12 @@ class Node:
         self.set_open(False)
         self.source = ADDRESSES[self.peer_name]
 
+    def point_first_at(self, server, other, limit):
+        return {"queued": 0}
+
+    def let_in(self, server, limit):
+        return None
+
     def rotate_binlog(self):
         return None
 
