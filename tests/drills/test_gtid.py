@@ -37,11 +37,13 @@ def test_mysql_agrees_on_subsets_and_differences() -> None:
 
 
 @pytest.mark.skipif(pair.ENGINE != "mysql", reason="MySQL's functions")
-@pytest.mark.parametrize("text", ["x", f"{UUIDS[0]}", f"{UUIDS[0]}:0", f"{UUIDS[0]}:1-", f"{UUIDS[0]}:1-2:bad tag", f"{UUIDS[0]}:9223372036854775807"])
-def test_mysql_refuses_what_we_refuse(text: str) -> None:
-    with pytest.raises(GtidError):
-        GtidSet.parse(text, "mysql")
-    assert sql(primary(), f"SELECT IFNULL(GTID_SUBSET('{text}', ''), 'refused')", "--force") in ("", "refused")
+def test_mysql_refuses_what_we_refuse() -> None:
+    first = UUIDS[0]
+    for text in ("x", f"{first}:0", f"{first}:1-", f"{first}:1-2:bad tag", f"{first}:9223372036854775807"):
+        with pytest.raises(GtidError):
+            GtidSet.parse(text, "mysql")
+        done = pair.ssh(primary(), "mysql --batch", f"SELECT GTID_SUBSET('{text}', '')")
+        assert done.status != 0 and "1772" in done.text, (text, done.text)
 
 
 @pytest.mark.skipif(pair.ENGINE != "mariadb", reason="MariaDB's functions")
@@ -60,12 +62,13 @@ def test_mariadb_agrees_on_what_a_replica_has_reached() -> None:
 
 
 @pytest.mark.skipif(pair.ENGINE != "mariadb", reason="MariaDB's functions")
-@pytest.mark.parametrize("text", ["x", "0-1", "0-1-", "0-1-2-3", "4294967296-1-1", "0-1-18446744073709551616"])
-def test_mariadb_refuses_what_we_refuse(text: str) -> None:
-    with pytest.raises(GtidError):
-        GtidSet.parse(text, "mariadb")
-    done = pair.ssh(other(primary()), "mysql --batch --skip-column-names", f"SELECT MASTER_GTID_WAIT('{text}', 0)")
-    assert done.status != 0 and "GTID" in done.text, done.text
+def test_mariadb_refuses_what_we_refuse() -> None:
+    replica = other(primary())
+    for text in ("x", "0-1", "0-1-", "0-1-2-3", "4294967296-1-1", "0-1-18446744073709551616"):
+        with pytest.raises(GtidError):
+            GtidSet.parse(text, "mariadb")
+        done = pair.ssh(replica, "mysql --batch", f"SELECT MASTER_GTID_WAIT('{text}', 0)")
+        assert done.status != 0 and "GTID" in done.text, (text, done.text)
 
 
 def some_set(rng: random.Random) -> str:
