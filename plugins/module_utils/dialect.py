@@ -113,6 +113,11 @@ class Dialect:
             return "RESET BINARY LOGS AND GTIDS"
         return "RESET MASTER"
 
+    @property
+    def leave_event(self) -> str:
+        """The end of ALTER EVENT that leaves it to the source."""
+        return "DISABLE ON REPLICA" if self.engine == MYSQL and self.version >= (8, 2, 0) else "DISABLE ON SLAVE"
+
     def change_source(self, options: t.Mapping[str, t.Any]) -> tuple[str, list[t.Any]]:
         """The statement that names the source, with its arguments. Options are named in new words."""
         head = self._word("CHANGE REPLICATION SOURCE TO", "CHANGE MASTER TO")

@@ -344,6 +344,41 @@ class Server:
         row = {name.lower(): value for name, value in rows[0].items()}
         return str(row["state"]), int(row["error_no"]), str(row["error_message"])
 
+    # Scheduled events: the primary runs them, and its replica does not.
+
+    def run_events(self) -> list[str]:
+        """Run the events that came by replication, each as its definer. Returns their names.
+
+        Replication tells the replica to leave them to this server.
+        """
+        return self._alter_events("'SLAVESIDE_DISABLED', 'REPLICA_SIDE_DISABLED'", "ENABLE")
+
+    def leave_events(self) -> list[str]:
+        """Leave to the source what this server would run. A copy of a primary would. Not replicated."""
+        if not self._connection.rows("SELECT 1 AS found FROM information_schema.events WHERE status = 'ENABLED' LIMIT 1"):
+            return []
+        self.close_for_applications()
+        self._run("SET SESSION sql_log_bin = 0")
+        try:
+            return self._alter_events("'ENABLED'", self.dialect.leave_event)
+        finally:
+            self._run("SET SESSION sql_log_bin = 1")
+            self.close_for_writes()
+
+    def _alter_events(self, states: str, end: str) -> list[str]:
+        rows = self._connection.rows(
+            "SELECT event_schema AS place, event_name AS name, definer AS definer FROM information_schema.events"
+            f" WHERE status IN ({states})"
+        )
+        names = []
+        for row in rows:
+            user, _at, host = str(row["definer"]).rpartition("@")
+            event = f"{_quoted(str(row['place']))}.{_quoted(str(row['name']))}"
+            # Without DEFINER it would become ours.
+            self._run(f"ALTER DEFINER = {_quoted(user)}@{_quoted(host)} EVENT {event} {end}")
+            names.append(f"{row['place']}.{row['name']}")
+        return names
+
     # What waits.
 
     def apply_received(self, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> None:
@@ -414,6 +449,10 @@ def _refuses(endpoint: Endpoint) -> bool:
         except OSError:
             return False
     return False
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _on(value: t.Any) -> bool:

@@ -198,6 +198,10 @@ class Actions:
         server.set_semi_sync(source=semi_sync, replica=True)
         server.open_for_writes()
 
+    def run_events(self) -> list[str]:
+        """Names of the scheduled events that run here from now on."""
+        return self._db().run_events()
+
     def semi_sync(self, source: bool) -> None:
         self._db().set_semi_sync(source=source, replica=True)
 

@@ -195,6 +195,7 @@ def _follow(local: Local, source: Source, here: ServerState, *, configure: bool)
         server.close_for_writes()
         if here.replication is not None:
             server.stop_replica()
+        server.leave_events()
         server.set_semi_sync(source=False, replica=True)
         if configure:
             if server.dialect.engine == MARIADB:

@@ -237,6 +237,7 @@ class Failover:
         after = [
             Step("open", f"Open {new}", self._open),
             Step("point", f"Send connections to {new}", self._point, essential=False),
+            Step("events", f"{new} runs the scheduled events", self._events, essential=False),
             Step("verify", f"An application can write on {new}", self._verify),
             Step("vips", f"Addresses on {new}", self._vips, essential=False),
         ]
@@ -377,6 +378,9 @@ class Failover:
             except TandemError as error:
                 self.plan.warnings.append(f"The writer port of {hand.name}: {error}")
         return f"on {' and '.join(told)}" if told else "no proxy answers"
+
+    def _events(self) -> str:
+        return ", ".join(self.new.call("run_events")) or "there are none"
 
     def _vips(self) -> str:
         if not self.wish.move_vips:

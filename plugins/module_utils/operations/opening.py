@@ -126,6 +126,7 @@ def _open(server: Server, seen: ServerState) -> None:
         server.set_semi_sync(source=True, replica=True)
         if seen.read_only:
             server.open_for_writes()
+        server.run_events()
         return
     # New data: no replica exists that semi-sync could wait for.
     if seen.read_only:

@@ -178,6 +178,7 @@ class Switchover:
                 Step("promote", f"Open {new}; {old} follows it", self._promote),
                 Step("point", f"Send held connections to {new}", self._point),
                 Step("settle", f"{new} waits for {old} with every commit", self._settle, essential=False),
+                Step("events", f"{new} runs the scheduled events", self._events, essential=False),
             ],
             clock=self.clock,
         )
@@ -282,6 +283,9 @@ class Switchover:
         if self._follows and not self.new.call("followed", seconds=_FOLLOWED):
             self._go_on_alone()
         self.old.call("settle")
+
+    def _events(self) -> str:
+        return ", ".join(self.new.call("run_events")) or "there are none"
 
     # Afterwards.
 

@@ -190,6 +190,9 @@ class Node:
     def let_in(self, server, limit):
         return None
 
+    def run_events(self):
+        return []
+
     def rotate_binlog(self):
         return None
 
