@@ -1,7 +1,7 @@
 # "make help" lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint sanity units docs package molecule bench bench-site bench-load bench-switchover lab-up lab-down clean
+.PHONY: help setup demo test lint sanity units docs package molecule bench bench-site bench-load bench-switchover bench-compare lab-up lab-down clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -49,8 +49,11 @@ bench-site: setup ## The load's own site and application on the lab pair
 bench-load: setup ## 100 requests/s and 20 SQL writers for 30 s
 	@python3 bench/load.py --name $(TANDEM_LAB) --net $(TANDEM_LAB_NET) --seconds 30
 
-bench-switchover: setup ## Switchovers under that load. RUNS=20
+bench-switchover: setup ## Switchovers of that pair under that load. RUNS=20
 	@python3 bench/switchover.py --name $(TANDEM_LAB) --net $(TANDEM_LAB_NET) --runs $(or $(RUNS),20)
+
+bench-compare: setup ## The table: ours on both engines, a script of the same steps by hand, MHA. RUNS=20
+	@python3 bench/compare.py --runs $(or $(RUNS),20)
 
 lab-up: setup ## Start the nodes of lab TANDEM_LAB
 	@$(LAB) up
