@@ -184,7 +184,7 @@ ALL = {
                 ("bookworm", "keepalived_atlas", "bookworm", "a pair of Debian 12 nodes, MariaDB"),
                 ("trixie", "keepalived_atlas", "trixie", "a pair of Debian 13 nodes, MariaDB"),
                 ("runbooks", "runbooks", "bookworm", "every runbook, MariaDB"),
-                ("runbooks-mysql", "runbooks", "mysql", "every runbook, MySQL"),
+                ("runbooks-mysql", "runbooks_mysql", "mysql", "every runbook, MySQL"),
             )
             if name in os.environ.get("TEST_SCENARIOS", name).split()
         ),
