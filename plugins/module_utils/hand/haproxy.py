@@ -26,6 +26,8 @@ _POLL = 0.005
 _FIRST = 6
 _MORE = 4
 _BETWEEN = 0.01
+# This node's own server has none.
+_NO_AGENT = "Agent was not configured"
 # Seconds. A web request is shorter than this; what is older is a connection that somebody keeps.
 _REQUEST = 3
 _AGE = re.compile(r"(\d+)([dhms])")
@@ -121,8 +123,9 @@ class HAProxy:
         """
         if self._occupier is not None:
             return
-        # What the checks say would move the waiting ones somewhere while the roles change.
-        self._tell(*(f"disable health {self._backend}/{name}" for name in self._checked()))
+        # What the checks say would move the waiting ones somewhere while the roles change. An agent that says "up" counts alone
+        # where health is not checked.
+        self._tell(*(f"disable {what} {self._backend}/{name}" for name in self._checked() for what in ("agent", "health")))
         self._occupy()
 
     def hold(self, server: str) -> None:
@@ -205,6 +208,10 @@ class HAProxy:
     def watch_again(self) -> None:
         """Believe the checks again."""
         self._tell(*(f"enable health {self._backend}/{name}" for name in self._checked()))
+        for name in self._checked():
+            said = self.ask(f"enable agent {self._backend}/{name}")
+            if said and _NO_AGENT not in said:
+                raise ProxyFailed(f"HAProxy refused to enable the agent of {name}: {said}", "Is its configuration that of role sql_proxy?")
 
 
 def _seconds(age: str) -> int:

@@ -33,6 +33,8 @@ START_GRACE = 3.0
 PEER_QUIET = 2  # missing beats
 STOOD_STILL = 2.0
 FROZEN_FOR = 0.7
+# A peer that is silent is dead if its machine does not even refuse a connection within so many seconds.
+DEAD_AFTER = 0.15
 
 
 class Daemon:
@@ -61,6 +63,8 @@ class Daemon:
         }
         self.peer_state: dict[str, t.Any] = {}
         self.peer_silence = config.peer_ticks + 1
+        self._peer_dead = False
+        self._peer_probe: asyncio.Task[None] | None = None
         self.decision = Decision(None, "starting")
         self.frozen_until = 0.0
         self.began = time.monotonic()
@@ -162,6 +166,27 @@ class Daemon:
             }
         return Local(findings, now < self.frozen_until)
 
+    def is_dead(self, node: str) -> bool:
+        """Is that node silent on all networks, and does nothing there answer? A health daemon that restarts is only silent."""
+        return node == self.config.peer and self._peer_dead
+
+    async def _probe_peer(self) -> None:
+        address = next((n.peer_address for n in self.config.networks if n.name == "inside"), self.config.networks[0].peer_address)
+        port = self.config.http[0][1]
+        try:
+            async with asyncio.timeout(DEAD_AFTER):
+                _reader, writer = await asyncio.open_connection(address, port)
+            writer.close()
+            answers = True
+        except ConnectionRefusedError:
+            answers = True
+        except OSError:
+            answers = False
+        dead = not answers and self.peer_silence > PEER_QUIET
+        if dead and not self._peer_dead:
+            LOG.warning("%s is dead: no heartbeat, and nothing answers at %s", self.config.peer, address)
+        self._peer_dead = dead
+
     def _peer_alive(self) -> bool:
         return self.peer_silence <= self.config.peer_ticks
 
@@ -183,6 +208,7 @@ class Daemon:
             return
         self.watches[network].heard_peer()
         self.peer_silence = 0
+        self._peer_dead = False
         if beat.state != self.peer_state:
             self.peer_state = dict(beat.state)
             self.reconsider()
@@ -250,6 +276,8 @@ class Daemon:
                 self.frozen_until = now + FROZEN_FOR
             self._last_tick = now
             self.peer_silence += 1
+            if self.peer_silence > PEER_QUIET and (self._peer_probe is None or self._peer_probe.done()):
+                self._peer_probe = loop.create_task(self._probe_peer())
             for name, watch in self.watches.items():
                 watch.tick(self.carriers[name]())
             for reference in self.references.values():

@@ -34,6 +34,16 @@ class View(t.Protocol):
 
     def status(self) -> dict[str, t.Any]: ...
 
+    def is_dead(self, node: str) -> bool: ...
+
+
+AGENT = b"agent "
+
+
+def agent(line: bytes, view: View) -> str:
+    """The answer to HAProxy's agent check of a node (HAProxy configuration manual, agent-check): it is down, or nothing is against it."""
+    return "down\n" if view.is_dead(line[len(AGENT) :].strip().decode("latin-1")) else "up\n"
+
 
 def answer(method: str, target: str, view: View) -> Answer:
     """Status and body for one request."""
@@ -98,7 +108,10 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if b"\r\n\r\n" in self._received or b"\n\n" in self._received:
+        if self._received.startswith(AGENT) and b"\n" in self._received and self._transport is not None:
+            self._transport.write(self._server.agent(self._received).encode())
+            self._transport.close()
+        elif b"\r\n\r\n" in self._received or b"\n\n" in self._received:
             self._server.respond(self, self._received)
         elif len(self._received) > MAX_REQUEST:
             self.send(400, "request too long\n", True)
@@ -134,6 +147,9 @@ class Server:
         for sock in sockets:
             sock.setblocking(False)
             self._servers.append(await loop.create_server(lambda: _Connection(self), sock=sock))
+
+    def agent(self, line: bytes) -> str:
+        return agent(line.split(b"\n", 1)[0], self._view)
 
     def respond(self, connection: _Connection, request: bytes) -> None:
         if not self._view.started:

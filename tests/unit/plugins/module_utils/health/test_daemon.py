@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import socket
 import subprocess
 import time
@@ -226,3 +227,39 @@ def test_http_speaks_from_the_first_moment(tmp_path: Path) -> None:
 def _no_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     monkeypatch.delenv("LISTEN_PID", raising=False)
+
+
+def test_a_peer_whose_daemon_is_gone_is_silent_but_not_dead(tmp_path: Path) -> None:
+    async def scenario(a: Node, b: Node) -> None:
+        await b.stop()
+        await until(lambda: not a.daemon.status()["peer"]["alive"])
+        assert not a.daemon.is_dead(b.name)
+
+    play(tmp_path, scenario)
+
+
+def test_a_peer_where_nothing_answers_is_dead_until_it_is_heard(tmp_path: Path) -> None:
+    async def run() -> None:
+        node = Node(tmp_path / "a", next(iter(ADDRESSES)), free_port(socket.SOCK_DGRAM))
+        network = dataclasses.replace(node.config.networks[0], peer_address="127.0.0.99")
+        node.daemon = Daemon(dataclasses.replace(node.config, networks=(network,)), KEY)
+        # Its queue is full and nobody accepts: the kernel drops who comes, as a network does with a dead machine behind it.
+        mute = socket.create_server(("127.0.0.99", node.config.http[0][1]), backlog=0)
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(mute.getsockname())
+        try:
+            await node.start()
+            await until(lambda: node.daemon.is_dead(node.config.peer))
+            assert not node.daemon.is_dead(node.name)
+            reader, writer = await asyncio.open_connection(*node.config.http[0])
+            writer.write(f"agent {node.config.peer}\n".encode())
+            assert await reader.read() == b"down\n"
+            writer.close()
+        finally:
+            await node.stop()
+            for one in (mute, *waiting):
+                one.close()
+
+    asyncio.run(run())

@@ -32,6 +32,9 @@ class View:
     def status(self) -> dict[str, t.Any]:
         return {"severity": self.severity}
 
+    def is_dead(self, node: str) -> bool:
+        return node == "the dead one"
+
 
 def replica(lag: float | None = 3, io: bool = True, sql: bool = True) -> Database:
     return Database("10.11", True, Replica(io, sql, lag, "node-a:3306"))
@@ -149,3 +152,9 @@ def test_a_check_during_the_start_waits_for_the_first_look() -> None:
         return result
 
     assert b" 200 " in asyncio.run(run())
+
+
+def test_haproxys_agent_check_hears_of_the_dead() -> None:
+    assert http.agent(b"agent the dead one", View(None)) == "down\n"
+    assert http.agent(b"agent another", View(None)) == "up\n"
+    assert http.agent(b"agent ", View(None)) == "up\n"
