@@ -87,6 +87,14 @@ options:
       - Runs only when a content changes or a file goes.
     type: str
     default: ""
+  pending:
+    description:
+      - A name under which the changed paths are remembered on the node, in C(/run/tandem/pending), before they are changed.
+      - Until somebody removes that file, every run says that they were changed. So a service is told of a change even if the
+        run that made it was broken off before its handlers. The last handler removes the file.
+      - Gone with a reboot, after which everything has read its configuration anew.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -126,15 +134,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_paths:
-  description: Paths that were made, changed or removed; in check mode those that would be.
+  description: Paths that were made, changed or removed, now or in a run with the same O(pending) that did not end; in check mode those that would be.
   returned: success
   type: list
   elements: str
   sample: [/etc/haproxy/haproxy.cfg]
 """
 
+import json
 import re
 import typing as t
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -142,6 +152,7 @@ from ..module_utils.errors import TandemError
 from ..module_utils.placing import Entry, act, difference, plan
 from ..module_utils.runner import Runner
 
+PENDING = Path("/run/tandem/pending")
 ENTRY: dict[str, t.Any] = {
     "path": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["file", "directory", "absent"], "default": "file"},
@@ -180,6 +191,28 @@ def entry_of(params: dict[str, t.Any]) -> Entry:
     )
 
 
+def remembered(name: str) -> list[str]:
+    """Paths that were changed and that nobody has been told of. Raises TandemError for a bad name."""
+    if name and not re.fullmatch(r"[a-z0-9_-]+", name):
+        raise TandemError(f"pending: {name!r} is not a name of small letters, digits, - and _.")
+    try:
+        found = json.loads((PENDING / name).read_text(encoding="utf-8")) if name else []
+    except (OSError, ValueError):
+        return []
+    return [str(path) for path in found] if isinstance(found, list) else []
+
+
+def remember(name: str, paths: list[str]) -> None:
+    """Before they are changed. Raises TandemError where that cannot be written."""
+    if not name:
+        return
+    try:
+        PENDING.mkdir(mode=0o755, parents=True, exist_ok=True)
+        (PENDING / name).write_text(json.dumps(paths), encoding="utf-8")
+    except OSError as error:
+        raise TandemError(f"{PENDING / name} cannot be written: {error.strerror}.") from error
+
+
 def main() -> None:
     module = QuietModule(
         argument_spec={
@@ -191,18 +224,24 @@ def main() -> None:
                 "required_if": [("state", "file", ("content",))],
             },
             "validate": {"type": "str", "default": ""},
+            "pending": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
     # Even -vvv shows no contents.
     invocation = {"module_args": {"files": [entry["path"] for entry in module.params["files"]]}}
+    pending = module.params["pending"]
     try:
+        before = remembered(pending)
         changes = plan([entry_of(params) for params in module.params["files"]], module.check_mode)
+        changed = list(dict.fromkeys([*(change.path for change in changes), *before]))
         if not module.check_mode:
+            if changes:
+                remember(pending, changed)
             act(changes, Runner(), module.params["validate"])
     except TandemError as error:
         module.fail_json(msg=str(error), invocation=invocation)
-    result: dict[str, t.Any] = {"changed": bool(changes), "changed_paths": [change.path for change in changes]}
+    result: dict[str, t.Any] = {"changed": bool(changed), "changed_paths": changed}
     if module._diff:
         result["diff"] = [part for change in changes for part in difference(change)]
     module.exit_json(invocation=invocation, **result)

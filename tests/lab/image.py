@@ -89,6 +89,10 @@ def exists(name: str) -> bool:
     return run(["podman", "image", "exists", name], check=False).returncode == 0
 
 
+# Names of the images that were made from here.
+MADE = STATE / "images"
+
+
 def ensure(distro: str) -> str:
     """Name of the image, made now if it is not there yet."""
     wanted = recipe(distro)
@@ -100,6 +104,8 @@ def ensure(distro: str) -> str:
         if not exists(wanted.name):
             with step(f"building image {distro} from Debian packages"):
                 _build(wanted)
+            with MADE.open("a", encoding="utf-8") as made:
+                made.write(f"{wanted.name}\n")
             _forget_older(wanted)
     return wanted.name
 
@@ -149,7 +155,9 @@ def _forget_older(wanted: Recipe) -> None:
             podman("rmi", name, check=False)
 
 
-def remove_all() -> None:
-    """Remove every image made here."""
-    for image in podman("images", "--quiet", "--filter", f"label={LABEL}").split():
-        podman("rmi", "--force", image, check=False)
+def remove_made() -> list[str]:
+    """Remove the images that this checkout made and nobody else uses. Returns those that somebody uses."""
+    made = sorted(set(MADE.read_text(encoding="utf-8").split())) if MADE.exists() else []
+    for name in made:
+        podman("rmi", name, check=False)
+    return [name for name in made if exists(name)]

@@ -4,7 +4,7 @@
   lab.py fault kill server1        the power cable; "fault start server1" plugs it in again
   lab.py fault cut server1 outside the network swallows everything, the link light stays on; "heal" ends it
   lab.py shell server1             a root shell
-  lab.py down                      removes this lab; "clean" removes all labs and the images
+  lab.py down                      removes this lab; "clean" removes all labs and images of this checkout
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("stop", parents=[shared], help="stop the nodes, keep them")
     commands.add_parser("logs", parents=[shared], help="save the nodes' journals in .cache/lab")
     commands.add_parser("down", parents=[shared], help="remove this lab")
-    commands.add_parser("clean", parents=[shared], help="remove all labs and images")
+    commands.add_parser("clean", parents=[shared], help="remove all labs and images of this checkout")
     show = commands.add_parser("status", parents=[shared], help="show the nodes")
     show.add_argument("--json", action="store_true")
     execute = commands.add_parser("exec", parents=[shared], help="run a command in a node")
@@ -99,9 +99,9 @@ def main() -> int:
             for name in nodes.labs():
                 nodes.remove(name)
                 say(f"lab {name} is gone")
-            image.remove_all()
+            used = image.remove_made()
             shutil.rmtree(STATE, ignore_errors=True)
-            say("images made here are gone")
+            say(f"images made here are gone{', but for those that other labs use: ' + ', '.join(used) if used else ''}")
         case "status":
             show_status(lab, asked.json)
         case "exec":

@@ -81,7 +81,7 @@ def _create_node(lab: Lab, node: str, image_name: str) -> None:
     real_time = [] if node == "client" else runtime.real_time()
     podman(
         *("create", "--name", lab.container(node), "--hostname", node, "--label", f"{LABEL}={lab.name}"),
-        *("--systemd=always", "--restart=always", "--no-hosts", "--dns-opt", "timeout:1", "--dns-opt", "attempts:1"),
+        *("--systemd=always", "--restart=always", "--no-hosts", "--dns-opt", "timeout:1", "--dns-opt", "attempts:2"),
         *("--security-opt", "unmask=/proc/sys", "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_NICE", *real_time, *volume, *networks, image_name),
     )
 
@@ -208,13 +208,13 @@ def save_logs(lab: Lab) -> None:
 
 
 def labs() -> list[str]:
-    """Names of all labs that left something on this machine."""
+    """Names of the labs of this checkout that left something on this machine."""
     found: set[str] = set()
     for what in ("container", "volume", "network"):
         everything = ["--all"] if what == "container" else []
         for labels in json.loads(podman(what, "ls", *everything, "--filter", f"label={LABEL}", "--format", "json") or "[]"):
             found.add((labels.get("Labels") or labels.get("labels") or {}).get(LABEL, "image"))
-    return sorted(found - {"image"})
+    return sorted(name for name in found - {"image"} if (STATE / name).is_dir())
 
 
 def status(lab: Lab) -> list[dict[str, str]]:

@@ -57,7 +57,7 @@ class Report:
     kind: str = "failover"
     old: str = ""
     new: str = ""
-    result: str = "done"  # done, planned, nothing to do, refused, undone, half done
+    result: str = "not begun"  # done, planned, nothing to do, refused, undone, half done
     evidence: list[dict[str, t.Any]] = field(default_factory=list)
     gates: list[dict[str, t.Any]] = field(default_factory=list)
     steps: list[dict[str, t.Any]] = field(default_factory=list)

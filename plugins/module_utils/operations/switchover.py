@@ -56,7 +56,7 @@ class Report:
     kind: str = "switchover"
     old: str = ""
     new: str = ""
-    result: str = "done"  # done, planned, refused, undone, half done
+    result: str = "not begun"  # done, planned, refused, undone, half done
     gates: list[dict[str, t.Any]] = field(default_factory=list)
     steps: list[dict[str, t.Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -140,6 +140,7 @@ class Switchover:
             if self.wish.move_vips:
                 self._move_vips()
             self._verify()
+            self.report.result = "done"
         except Undone:
             self.report.result = "undone"
             raise

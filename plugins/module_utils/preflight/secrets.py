@@ -49,8 +49,9 @@ def _secrets(variables: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _reason(value: Any) -> str | None:
     if not isinstance(value, str):
         return "is not a text: put it in quotes"
-    if _EXAMPLE.search(value):
-        return "is still the example"
+    found = _EXAMPLE.search(value)
+    if found:
+        return f"is still the example, or easy to guess (it holds {found[0]!r})"
     if len(value) < LEAST_LENGTH:
         return f"has {len(value)} characters, which is fewer than {LEAST_LENGTH}"
     if _UNSAFE.search(value):

@@ -93,7 +93,11 @@ def _roles(pair: Pair) -> Iterator[Problem]:
         yield _down(f"The databases of {both} both take writes. Close one before their data part.")
     doubtful = [node.name for node in pair.nodes if node.role is None]
     if not primaries and doubtful:
-        yield _degraded(f"No database is known to take writes; nothing is known of that of {' and '.join(doubtful)}.")
+        lost = " and ".join(doubtful)
+        yield _degraded(
+            f"No database is known to take writes; nothing is known of that of {lost}. Mend: power {lost} on, then run"
+            " playbooks/database.yml. If it stays off: playbooks/failover.yml -e peer_is=dead."
+        )
     elif not primaries:
         yield _degraded(f"No database takes writes: pages can be read, not changed. {PRIMARY_HOWTO}")
 
@@ -123,8 +127,10 @@ def _health(node: Node) -> Iterator[Problem]:
         yield _degraded(f"{node.name}: the health service does not answer ({health['reason']}).")
     for name, finding in (node.said.get("findings") or {}).items():
         stopped = name in SERVICE_OF and node.service(SERVICE_OF[name]) != "active"
-        if finding.get("verdict") == "down" and not stopped:
-            yield _degraded(f"{node.name}: {name} is down: {finding.get('reason') or 'no reason given'}.")
+        verdict = finding.get("verdict")
+        if not stopped and (verdict == "down" or (verdict == "unknown" and name in SERVICE_OF)):
+            how = "down" if verdict == "down" else "in doubt, and requests may hang there"
+            yield _degraded(f"{node.name}: {name} is {how}: {finding.get('reason') or 'no reason given'}.")
     networks = node.said.get("networks") or {}
     silent = [name for name in NETWORKS if networks.get(name, {}).get("peer_heard") is False]
     if silent:

@@ -208,3 +208,16 @@ def test_a_path_that_is_not_plain_is_refused(run: Run, path: str) -> None:
 def test_a_path_twice_and_a_validation_of_nothing_are_refused(run: Run, tmp_path: Path) -> None:
     assert f"{tmp_path}/a is named more than once" in run(entry(tmp_path / "a"), entry(tmp_path / "a"))["msg"]
     assert f"{tmp_path}/a: validate has no %s" in run(entry(tmp_path / "a", validate="true"))["msg"]
+
+
+def test_a_change_is_told_of_until_somebody_has_listened(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run that made it may have been broken off before its handlers."""
+    monkeypatch.setattr(files, "PENDING", tmp_path / "pending")
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run(entry(one), pending="service")["changed_paths"] == [str(one)]
+    assert run(entry(one), entry(two), pending="service")["changed_paths"] == [str(two), str(one)]
+    assert run(entry(one), entry(two), pending="service", _ansible_check_mode=True)["changed"] is True
+    assert run(entry(one), entry(two), pending="another")["changed"] is False
+    (tmp_path / "pending" / "service").unlink()
+    assert run(entry(one), entry(two), pending="service")["changed"] is False
+    assert run(entry(one), pending="../x")["failed"] is True

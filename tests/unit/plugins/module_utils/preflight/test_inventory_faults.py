@@ -112,7 +112,7 @@ BOTH = [
     ("tandem_unsupported_ok", "yes", "Write true or false, without quotes."),
     ("tandem_outside_more_vips", ["2001:db8::x"], "not a list of addresses"),
     ("tandem_hosts_extra", [{"name": "mail"}], "lacks a name or a valid address"),
-    ("tandem_secret_operator", "CHANGE-ME-operator", "tandem_secret_operator is still the example."),
+    ("tandem_secret_operator", "CHANGE-ME-operator", "tandem_secret_operator is still the example, or easy to guess"),
     ("tandem_secret_operator", "short", "has 5 characters, which is fewer than 12."),
     ("tandem_secret_operator", "aaaaaaaaaaaaaaaa", "fewer than five different characters"),
     ("tandem_secret_operator", 1234567890123456, "is not a text: put it in quotes"),
@@ -172,7 +172,7 @@ SITES = [
     ({"database": None}, "wordpress needs a database"),
     (
         {"database": {"name": "blog", "user": "blog", "password": "CHANGE-ME-blog"}},
-        "the database password of site blog is still the example",
+        "the database password of site blog is still the example, or easy to guess",
     ),
 ]
 

@@ -173,7 +173,10 @@ def test_a_lost_active_node_is_not_called_down_while_it_may_still_serve() -> Non
     how, found = judged(nodes)
     assert how is State.DEGRADED
     assert "Nobody who answers holds the outside VIP 192.0.2.100; perhaps node-a does." in found
-    assert "No database is known to take writes; nothing is known of that of node-a." in found
+    assert (
+        "No database is known to take writes; nothing is known of that of node-a. Mend: power node-a on, then run"
+        " playbooks/database.yml. If it stays off: playbooks/failover.yml -e peer_is=dead." in found
+    )
 
 
 def test_file_jobs_wait_where_it_is_not_their_turn_and_while_the_peer_is_away() -> None:
