@@ -118,9 +118,14 @@ class Switchover:
         self.report.result = "planned"
         self.report.steps = [
             {"name": step.name, "title": step.title, "began_ms": 0.0, "ms": 0.0, "state": "planned", "said": ""}
-            for step in (*self.plan.before, *self.plan.after)
+            for step in (*self.plan.before, *self.plan.after, *self._last_steps())
         ]
         return self.report
+
+    def _last_steps(self) -> list[Step]:
+        """What comes when clients have gone on; for the plan that is shown."""
+        addresses = [Step("vips", f"Addresses on {self.new.name}", self._move_vips)] if self.wish.move_vips else []
+        return [*addresses, Step("verify", f"{self.old.name} replicates; a write on {self.new.name} is read there", self._verify)]
 
     def run(self) -> Report:
         """Do it. Raises Refused (nothing was changed), Undone or HalfDone; the report says how far it came in every case."""
