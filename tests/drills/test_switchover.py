@@ -169,6 +169,39 @@ def test_a_killed_controller_leaves_a_finished_operation() -> None:
     assert primary() in pair.PAIR
 
 
+BETWEEN = """
+import os, sys
+sys.path.insert(0, "/usr/local/lib/tandem/operations")
+from tandem_engine.hand.client import both
+from tandem_engine.hand.config import HandConfig
+from tandem_engine.operations.running import hands
+with hands(HandConfig.load()) as (old, new):
+    for hand in (old, new):
+        hand.call("begin", operation="29991231T000000Z-drill", kind="switchover", old=old.name, new=new.name)
+    limit = old.call("limit", server=old.name)
+    both(old, new, "prepare_hold", limit=limit)
+    both(old, new, "hold", server=old.name, limit=limit)
+    new.call("wait_for", transactions=old.call("close")["executed"], seconds=20)
+    old.call("commit")
+    os._exit(9)
+"""
+
+
+def test_dead_between_the_two_commits_nobody_is_open_and_one_playbook_mends_it() -> None:
+    """The old one may not open by itself any more, the new one not yet."""
+    old = primary()
+    assert ssh(old, "python3 -", BETWEEN).status == 9
+    pair.wait("both nodes have recovered", lambda: _events(old) == "end" and _events(other(old)) == "end", 60)
+    assert [pair.read_only(node) for node in pair.PAIR] == [True, True]
+    must(playbook("database"))
+    pair.wait_until_whole()
+    with pair.writing(primary()) as written:
+        pair.pass_some_writes(primary())
+    assert written.failed == []
+    for node in pair.PAIR:
+        ssh(node, "rm -f /var/lib/tandem/journal/29991231*")
+
+
 def _journal_name(node: str) -> str:
     return ssh(node, "ls /var/lib/tandem/journal 2>/dev/null | tail -n 1").text.strip()
 
