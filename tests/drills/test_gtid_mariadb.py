@@ -20,8 +20,8 @@ def test_mariadb_agrees_on_what_a_replica_has_reached() -> None:
     here = GtidSet.parse(sql(replica, "SELECT @@global.gtid_slave_pos"), "mariadb")
     assert here
     rng = random.Random(11)
-    (domain, server, last) = (int(part) for part in here.position().split(",")[0].split("-"))
-    for _ in range(40):
+    (domain, server, last) = (int(part) for part in here.position().split(",", maxsplit=1)[0].split("-"))
+    for _turn in range(40):
         wanted = f"{domain}-{server}-{max(1, last + rng.randint(-5, 5) * rng.choice((1, 1000)))}"
         reached = sql(replica, f"SELECT MASTER_GTID_WAIT('{wanted}', 0)") == "0"
         assert here.reached(GtidSet.parse(wanted, "mariadb")) == reached, wanted

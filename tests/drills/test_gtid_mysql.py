@@ -21,7 +21,7 @@ PAIRS = 300
 def test_mysql_agrees_on_subsets_and_differences() -> None:
     seed = random.SystemRandom().randrange(2**32)
     rng = random.Random(seed)
-    pairs = [(some_set(rng), some_set(rng)) for _ in range(PAIRS)]
+    pairs = [(some_set(rng), some_set(rng)) for _turn in range(PAIRS)]
     lines = sql(
         primary(),
         ";".join(f"SELECT GTID_SUBSET('{a}', '{b}'), REPLACE(GTID_SUBTRACT('{a}', '{b}'), '\\n', '')" for a, b in pairs),
@@ -47,9 +47,9 @@ def test_mysql_refuses_what_we_refuse() -> None:
 def some_set(rng: random.Random) -> str:
     """As a careless person would write it: any order, overlaps, capitals, spaces, tags, huge numbers."""
     items = []
-    for _ in range(rng.randint(0, 4)):
+    for _turn in range(rng.randint(0, 4)):
         parts = []
-        for _ in range(rng.randint(1, 3)):
+        for _turn in range(rng.randint(1, 3)):
             if rng.random() < 0.2:
                 parts.append(rng.choice(("blue", "Green", "_x1")))
             first = rng.choice((rng.randint(1, 30), rng.randint(1, 2**62)))

@@ -245,7 +245,7 @@ def test_a_peer_where_nothing_answers_is_dead_until_it_is_heard(tmp_path: Path) 
         node.daemon = Daemon(dataclasses.replace(node.config, networks=(network,)), KEY)
         # Its queue is full and nobody accepts: the kernel drops who comes, as a network does with a dead machine behind it.
         mute = socket.create_server(("127.0.0.99", node.config.http[0][1]), backlog=0)
-        waiting = [socket.socket() for _ in range(3)]
+        waiting = [socket.socket() for _turn in range(3)]
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(mute.getsockname())
