@@ -47,6 +47,30 @@ options:
     default: /etc/tandem/pki/ca.pem
 """
 
+    # Two servers that are looked at together.
+    PEER = r"""
+options:
+  name:
+    description: What messages call this server.
+    type: str
+    default: this server
+  address:
+    description: Address by which the other server knows this one. By default what the server reports (C(report_host)).
+    type: str
+    default: ""
+  peer_host:
+    description: Address of the other server, as its certificate has it.
+    type: str
+    required: true
+  peer_port:
+    description: Its port.
+    type: int
+    default: 3306
+  peer_name:
+    description: What messages call it. By default O(peer_host).
+    type: str
+"""
+
     REPLICA = r"""
 options:
   name:

@@ -22,6 +22,14 @@ OPERATOR_OPTIONS: dict[str, t.Any] = {
     "ca_cert": {"type": "path", "default": "/etc/tandem/pki/ca.pem"},
 }
 
+PEER_OPTIONS: dict[str, t.Any] = {
+    "name": {"type": "str", "default": "this server"},
+    "address": {"type": "str", "default": ""},
+    "peer_host": {"type": "str", "required": True},
+    "peer_port": {"type": "int", "default": 3306},
+    "peer_name": {"type": "str"},
+}
+
 
 def endpoint_here(params: t.Mapping[str, t.Any]) -> Endpoint:
     """The server of this machine."""

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - tandem.lemp.attributes
   - tandem.lemp.database
   - tandem.lemp.database.operator
+  - tandem.lemp.database.peer
 attributes:
   check_mode:
     support: full
@@ -30,25 +31,6 @@ attributes:
   idempotent:
     support: full
 options:
-  name:
-    description: What messages call this server.
-    type: str
-    default: this server
-  address:
-    description: Address by which the other server knows this one. By default what the server reports (C(report_host)).
-    type: str
-    default: ""
-  peer_host:
-    description: Address of the other server, as its certificate has it.
-    type: str
-    required: true
-  peer_port:
-    description: Its port.
-    type: int
-    default: 3306
-  peer_name:
-    description: What messages call it. By default O(peer_host).
-    type: str
   replication_user:
     description: Account with which each server logs in at the other one to follow it.
     type: str
@@ -185,6 +167,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.inspection import Addr
 from ansible_collections.tandem.lemp.plugins.module_utils.login import (
     LOGIN_OPTIONS,
     OPERATOR_OPTIONS,
+    PEER_OPTIONS,
     endpoint_here,
     endpoint_there,
 )
@@ -225,11 +208,7 @@ def main() -> None:
         argument_spec={
             **LOGIN_OPTIONS,
             **OPERATOR_OPTIONS,
-            "name": {"type": "str", "default": "this server"},
-            "address": {"type": "str", "default": ""},
-            "peer_host": {"type": "str", "required": True},
-            "peer_port": {"type": "int", "default": 3306},
-            "peer_name": {"type": "str"},
+            **PEER_OPTIONS,
             "replication_user": {"type": "str", "default": "tandem_repl"},
             "replication_password": {"type": "str", "default": "", "no_log": True},
             "administrators": {"type": "list", "elements": "str", "default": []},
