@@ -56,6 +56,7 @@ class Seen:
     new_sessions: tuple[Session, ...] = ()
     new_disk_free: int | None = None
     proxies: t.Mapping[str, t.Mapping[str, t.Any] | None] | None = None  # by node
+    logins: t.Mapping[str, t.Sequence[str]] | None = None  # by node: accounts that cannot log in
 
 
 def of_switchover(seen: Seen, limits: Limits) -> list[Gate]:
@@ -75,6 +76,7 @@ def of_switchover(seen: Seen, limits: Limits) -> list[Gate]:
         *_fitness(old, new, seen, limits),
         *_work(seen, limits),
         *_traffic(seen),
+        *_logins(seen),
     ]  # fmt: skip
     return gates
 
@@ -150,6 +152,14 @@ def _traffic(seen: Seen) -> list[Gate]:
                  f"the writer port of {name} leads to {seen.old.name}", "See playbooks/status.yml; run playbooks/sql_proxy.yml.")
         )  # fmt: skip
     return gates
+
+
+def _logins(seen: Seen) -> list[Gate]:
+    return [
+        Gate(f"accounts-{name}", not wrong, "; ".join(wrong) or "replication and canary log in",
+             f"the accounts that {name} needs log in", "Run playbooks/database.yml: it sets them right.")
+        for name, wrong in (seen.logins or {}).items()
+    ]  # fmt: skip
 
 
 def errant_of(new: Node, old: Node) -> GtidSet:

@@ -315,6 +315,10 @@ class Actions:
         """Whether the peer's server takes writes; None: it cannot be asked."""
         return evidence.peer_open(self.config)
 
+    def logins(self) -> list[str]:
+        """What is wrong with the accounts that an operation needs: this node's at the peer, the canary's here."""
+        return evidence.logins(self.config)
+
     def unit(self) -> Plain:
         """The service of the database: its state, how often systemd has restarted it, and for how long it has been down (s)."""
         wanted = "ActiveState,SubState,NRestarts,InactiveEnterTimestampMonotonic,ActiveEnterTimestampMonotonic"

@@ -76,15 +76,34 @@ def database(config: HandConfig) -> dict[str, t.Any]:
     return row(path, "takes writes" if seen else "closed for writes", True)
 
 
-def peer_open(config: HandConfig) -> bool | None:
-    """True: the peer's server takes writes. False: it says that it does not. None: it cannot be asked."""
+def peer_endpoint(config: HandConfig) -> Endpoint:
+    """The peer's server, as this node follows it."""
     peer = config.peer
-    endpoint = Endpoint(
+    return Endpoint(
         host=peer.address, port=peer.port, user=config.replication_user, password=config.replication_password, ca=config.ca,
         connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT,
     )  # fmt: skip
+
+
+def logins(config: HandConfig) -> list[str]:
+    """What is wrong with the accounts that an operation needs on its way, when nobody can wait for a password any more."""
+    wrong = []
+    for account, endpoint in (
+        (f"{config.replication_user} on {config.peer.name}", peer_endpoint(config)),
+        (f"{config.canary_user} on {config.node.name}", config.canary()),
+    ):
+        try:
+            with Connection(endpoint) as connection:
+                connection.value("SELECT 1")
+        except TandemError as error:
+            wrong.append(f"{account}: {error}")
+    return wrong
+
+
+def peer_open(config: HandConfig) -> bool | None:
+    """True: the peer's server takes writes. False: it says that it does not. None: it cannot be asked."""
     try:
-        with Connection(endpoint) as connection:
+        with Connection(peer_endpoint(config)) as connection:
             return str(connection.value("SELECT @@GLOBAL.read_only")).upper() in ("0", "OFF")
     except TandemError:
         return None

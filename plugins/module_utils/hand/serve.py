@@ -24,7 +24,7 @@ LOCK = Path("/run/lock/tandem-operation.lock")
 # What only looks is not written down, and needs no operation.
 _LOOKS = {
     "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed", "drain",
-    "evidence", "unit", "log_executed", "apply_received", "rescue_read",
+    "evidence", "logins", "unit", "log_executed", "apply_received", "rescue_read",
 }  # fmt: skip
 _ACTS = {
     "rotate_binlog", "prepare_hold", "hold", "point_at", "point_first_at", "let_in", "let_through", "watch_again", "close", "open",

@@ -51,9 +51,11 @@ def rejoin(
     if actions and dry_run:
         return Rejoined(ATTACH, "Its database is stopped; what it has is seen when it runs.", actions=[*actions, f"follow {source.name}"])
     here, there = look(local.endpoint, local.datadir), look(source.endpoint)
+    if not there.running:
+        raise Refused(f"Whether {source.name} is the primary cannot be seen: {there.reason or there.state}", "See playbooks/status.yml.")
     if not there.writable:
         raise Refused(
-            f"{source.name} does not take writes, so it is not the primary. {there.reason}",
+            f"{source.name} does not take writes, so it is not the primary.",
             "See playbooks/status.yml; playbooks/failover.yml opens a survivor.",
         )
     errant = _errant(local, source, here, there)

@@ -66,6 +66,7 @@ def test_a_whole_pair_passes() -> None:
         (seen(new_sessions=(session(statement="/* x */ OPTIMIZE TABLE t"),)), ["no-ddl"]),
         (seen(proxies={"node-a": PROXY, "node-b": {"servers": {}, "reason": "no answer"}}), ["proxy-node-b"]),
         (seen(proxies={"node-a": PROXY, "node-b": {**PROXY, "servers": {"node-a": "UP", "node-b": "UP"}}}), ["proxy-node-b"]),
+        (seen(logins={"node-a": ["replication on node-b: Access denied"], "node-b": []}), ["accounts-node-a"]),
     ],
 )
 def test_one_thing_wrong_closes_its_gate(what: Seen, names: list[str]) -> None:

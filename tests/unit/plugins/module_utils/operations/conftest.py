@@ -104,6 +104,9 @@ class Node:
     def evidence(self, outside=""):
         return [{"path": "ssh port", "answer": "open" if self.world.peer_answers else "silent", "alive": self.world.peer_answers}]
 
+    def logins(self):
+        return []
+
     def unit(self):
         return {"state": self.unit_state, "sub": "", "restarts": 0, "down": None}
 
