@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import socket
 import subprocess
 import time
 import typing as t
@@ -49,18 +50,96 @@ class HandLost(Unreachable):
     """The hand does not answer any more. What it did last is not known here; it recovers by itself."""
 
 
+class Line(t.Protocol):
+    """What carries requests to a hand and answers back."""
+
+    def write(self, data: bytes) -> None: ...
+    def read(self) -> bytes: ...
+    def fileno(self) -> int: ...
+    def complaint(self) -> str: ...
+    def close(self) -> None: ...
+
+
+class ProcessLine:
+    """A process: the hand itself, or ssh."""
+
+    def __init__(self, argv: t.Sequence[str]) -> None:
+        # A session of its own: what ends this process must not end the hand, which has to take back what was done.
+        self._process = subprocess.Popen(
+            list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+
+    def write(self, data: bytes) -> None:
+        stdin = t.cast("t.IO[bytes]", self._process.stdin)
+        stdin.write(data)
+        stdin.flush()
+
+    def read(self) -> bytes:
+        return os.read(self.fileno(), 65536)
+
+    def fileno(self) -> int:
+        return t.cast("t.IO[bytes]", self._process.stdout).fileno()
+
+    def complaint(self) -> str:
+        """What it said on its way out."""
+        errors_of = t.cast("t.IO[bytes]", self._process.stderr)
+        if self._process.poll() is None and not select.select([errors_of], [], [], 0)[0]:
+            return ""
+        return os.read(errors_of.fileno(), 2000).decode(errors="replace").strip().replace("\n", " ")
+
+    def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue
+        try:
+            self._process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            return
+
+
+class SocketLine:
+    """A socket of systemd, which starts the hand (or ssh) for whoever may connect. Raises HandLost if it does not listen."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(_ANSWER)
+        try:
+            self._socket.connect(path)
+        except OSError as error:
+            self._socket.close()
+            raise HandLost(f"{path}: {error.strerror or error}.", "Was playbooks/operations.yml run?") from None
+
+    def write(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def read(self) -> bytes:
+        try:
+            return self._socket.recv(65536)
+        except ConnectionError:
+            return b""
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def complaint(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 class HandClient:
     """Requests to one node.
 
     Raises HandLost when the line is broken or silent, and whatever TandemError the node itself raised.
     """
 
-    def __init__(self, name: str, argv: t.Sequence[str]) -> None:
+    def __init__(self, name: str, line: t.Sequence[str] | Line) -> None:
         self.name = name
-        # A session of its own: what ends this process must not end the hand, which has to take back what was done.
-        self._process = subprocess.Popen(
-            list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
+        self._line: Line = ProcessLine(line) if isinstance(line, (list, tuple)) else t.cast(Line, line)
         self._received = b""
         self._waiting = 0
 
@@ -84,8 +163,7 @@ class HandClient:
         """Ask, without waiting: the other node can work meanwhile."""
         line = json.dumps({"do": what, "with": arguments}, separators=(",", ":")) + "\n"
         try:
-            t.cast("t.IO[bytes]", self._process.stdin).write(line.encode())
-            t.cast("t.IO[bytes]", self._process.stdin).flush()
+            self._line.write(line.encode())
         except (OSError, ValueError):
             raise self._lost("is gone") from None
         self._waiting += 1
@@ -93,12 +171,11 @@ class HandClient:
     def receive(self, timeout: float = _ANSWER) -> t.Any:
         """The answer to the oldest request that has none."""
         deadline = time.monotonic() + timeout
-        source = t.cast("t.IO[bytes]", self._process.stdout).fileno()
         while b"\n" not in self._received:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([source], [], [], left)[0]:
+            if left <= 0 or not select.select([self._line.fileno()], [], [], left)[0]:
                 raise self._lost(f"has not answered for {timeout:g} s")
-            part = os.read(source, 65536)
+            part = self._line.read()
             if not part:
                 raise self._lost("has ended")
             self._received += part
@@ -116,27 +193,12 @@ class HandClient:
         raise kind(reply["message"], reply["remedy"])
 
     def _lost(self, why: str) -> HandLost:
-        said = b""
-        errors_of = t.cast("t.IO[bytes]", self._process.stderr)
-        if self._process.poll() is not None or select.select([errors_of], [], [], 0)[0]:
-            said = os.read(errors_of.fileno(), 2000)
-        text = said.decode(errors="replace").strip().replace("\n", " ")
-        return HandLost(
-            f"The hand on {self.name} {why}{': ' + text if text else ''}.", "Is the node up, and was playbooks/operations.yml run?"
-        )
+        said = self._line.complaint()
+        return HandLost(f"The hand on {self.name} {why}{': ' + said if said else ''}.", "Is the node up, and was playbooks/operations.yml run?")
 
     def close(self) -> None:
         """Break the line. A hand whose operation has not ended recovers its node."""
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    continue
-        try:
-            self._process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            return
+        self._line.close()
 
 
 def both(first: HandClient, second: HandClient, what: str, timeout: float = _ANSWER, **arguments: t.Any) -> tuple[t.Any, t.Any]:
