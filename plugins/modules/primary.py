@@ -108,6 +108,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError, Unreachable
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
 from ansible_collections.tandem.lemp.plugins.module_utils.login import (
     LOGIN_OPTIONS,
     OPERATOR_OPTIONS,
@@ -184,7 +185,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        outcome = run(module)
+        with held(module.params["name"], not module.check_mode):
+            outcome = run(module)
     except TandemError as error:
         module.fail_json(msg=str(error))
     module.exit_json(

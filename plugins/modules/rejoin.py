@@ -84,6 +84,7 @@ story:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, OPERATOR_OPTIONS
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.asked import REPLICA_OPTIONS, local_of, source_of
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.rejoin import Rejoined, rejoin
@@ -111,13 +112,14 @@ def main() -> None:
         module.fail_json(msg="rejoin needs source_host and replication_password.")
     source = source_of(params)
     try:
-        done = rejoin(
-            local_of(params, module.log),
-            source,
-            replace=params["replace"],
-            discard=params["discard"],
-            dry_run=module.check_mode,
-        )
+        with held(params["name"], not module.check_mode):
+            done = rejoin(
+                local_of(params, module.log),
+                source,
+                replace=params["replace"],
+                discard=params["discard"],
+                dry_run=module.check_mode,
+            )
     except TandemError as error:
         module.fail_json(msg=str(error))
     module.exit_json(

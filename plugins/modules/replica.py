@@ -81,6 +81,7 @@ reason:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, OPERATOR_OPTIONS
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.asked import REPLICA_OPTIONS, local_of, source_of
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.attaching import attach, detach
@@ -113,7 +114,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        outcome = run(module)
+        with held(module.params["name"], not module.check_mode):
+            outcome = run(module)
     except TandemError as error:
         module.fail_json(msg=str(error))
     for warning in outcome.warnings:

@@ -90,7 +90,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Driver
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.fencing import FENCED, Outcome, alone, fence, unfence
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.fencing import FENCED, Outcome, fence, unfence
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.grants import Accounts
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.haproxy import WriterPort
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
@@ -98,6 +98,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Re
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.actions import Actions
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.client import HandClient, peer_command
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
 from ansible_collections.tandem.lemp.plugins.module_utils.server import Server
 from ansible_collections.tandem.lemp.plugins.module_utils.state import ServerState
 
@@ -152,7 +153,7 @@ def main() -> None:
     )  # fmt: skip
     try:
         config = HandConfig.load()
-        with alone():
+        with held(config.node.name, not module.check_mode):
             server = Server.at(config.root())
             try:
                 outcome = run(module, config, server)

@@ -5,14 +5,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import typing as t
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from ..errors import Refused
-from ..hand.serve import LOCK
 from .driver import Driver
 from .read_only import ReadOnly
 from .record import Record
@@ -90,14 +85,3 @@ def _ordered(drivers: t.Iterable[Driver]) -> list[Driver]:
 
 def _word(fenced: bool) -> str:
     return FENCED if fenced else UNFENCED
-
-
-@contextlib.contextmanager
-def alone(path: Path = LOCK) -> t.Iterator[None]:
-    """No operation may run on this node meanwhile. Raises Refused if one does."""
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Refused("An operation is running on this node.", "Wait until it has ended.") from None
-        yield

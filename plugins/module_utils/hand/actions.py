@@ -11,7 +11,7 @@ import time
 import typing as t
 import urllib.error
 import urllib.request
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ..connection import Connection, Endpoint
 from ..errors import NotYet, OperationFailed, Refused, TandemError
@@ -179,6 +179,32 @@ class Actions:
         """Closed for writes, and proven: a write as an application is refused. Raises OperationFailed otherwise."""
         self._db().close_for_writes(wait=_CLOSE_LOCK)
         return self.prove_closed()
+
+    def shut(self, seconds: float) -> Plain:
+        """Closed for writes in time, whatever it takes: a server that does not obey is killed. It comes back closed.
+
+        seconds: 0 kills it at once.
+        """
+        if seconds <= 0:
+            return self._kill()
+        try:
+            server = Server.at(replace(self.config.root(), connect_timeout=seconds, read_timeout=seconds))
+        except TandemError:
+            return self._kill()
+        try:
+            # Without the sessions first, closing would wait for commits that wait for a replica.
+            for session in server.sessions(self.config.own_accounts):
+                server.kill(session.id)
+            server.close_for_writes(wait=max(1, int(seconds)))
+            return {"how": "closed"}
+        except TandemError:
+            return self._kill()
+        finally:
+            server.close()
+
+    def _kill(self) -> Plain:
+        self._runner.run(["systemctl", "kill", "--signal=KILL", self.config.service], timeout=20)
+        return {"how": "killed"}
 
     def prove_closed(self) -> Plain:
         seen = canary.write(self.config.canary(), _CANARY, "fence")

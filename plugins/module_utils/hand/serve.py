@@ -8,9 +8,7 @@ When the line breaks before the operation has ended, the node recovers by itself
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import typing as t
 from pathlib import Path
 
@@ -18,13 +16,13 @@ from ..errors import Refused, TandemError
 from .actions import Actions
 from .config import PROTOCOL
 from .journal import COMMIT, DIRECTORY, DOING, END, Journal, unfinished
+from .lock import LOCK, take
 from .recover import recover
 
-LOCK = Path("/run/lock/tandem-operation.lock")
 # What only looks is not written down, and needs no operation.
 _LOOKS = {
     "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed", "drain",
-    "evidence", "logins", "unit", "log_executed", "apply_received", "rescue_read",
+    "evidence", "logins", "peer_open", "unit", "log_executed", "apply_received", "rescue_read",
 }  # fmt: skip
 _ACTS = {
     "rotate_binlog", "prepare_hold", "hold", "point_at", "point_first_at", "let_in", "let_through", "watch_again", "close", "open",
@@ -34,6 +32,8 @@ _ACTS = {
 # Clients wait meanwhile, and a node that has lost its power would not act by them: its database comes up closed, and its proxy
 # holds nobody.
 _PASSING = {"hold", "kill_sessions", "open", "attach", "settle", "point_at", "point_first_at", "let_in", "let_through"}
+# What makes this node safer needs no operation, and waits for none.
+_FENCES = {"shut"}
 # Acts that are too large to be written down, and leave nothing to take back.
 _CARRIES = {"rescue_write"}
 
@@ -82,7 +82,7 @@ class Hand:
             return self._begun().write(COMMIT)
         if name == "end":
             return self._begun().write(END, arguments)
-        if name in _LOOKS:
+        if name in _LOOKS or name in _FENCES:
             return getattr(self._actions, name)(**arguments)
         if name in _CARRIES:
             self._begun()
@@ -109,23 +109,8 @@ class Hand:
         ]
 
     def _take_lock(self) -> None:
-        if self._locked is not None:
-            return
-        file = self._lock.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read(80).strip()
-            file.close()
-            raise Refused(
-                f"Another operation is running on {self._actions.config.node.name} ({holder or 'unknown'}).",
-                "Wait until it has ended.",
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}\n")
-        file.flush()
-        self._locked = file
+        if self._locked is None:
+            self._locked = take(self._actions.config.node.name, self._lock)
 
     def _begun(self) -> Journal:
         if self._journal is None:

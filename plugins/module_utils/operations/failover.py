@@ -38,7 +38,8 @@ _EVIDENCE = 20.0
 class Wish:
     """What the operator wants, and what is said about the old primary.
 
-    outside: its outside address, to knock there as well.
+    outside: its outside address, to knock there as well. evidence: rows of somebody who has looked all the time, so
+    that nobody has to knock now. may_open: asked at the point of no return.
     """
 
     peer_is_dead: bool = False
@@ -46,6 +47,8 @@ class Wish:
     give_up_rescue: bool = False
     move_vips: bool = True
     outside: str = ""
+    evidence: tuple[dict[str, t.Any], ...] | None = None
+    may_open: t.Callable[[], bool] | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -101,7 +104,9 @@ class Failover:
         new = Node(self.new.name, self._new_observed["address"], ServerState.from_dict(self._new_observed["server"]))
         old = self._look_at_old()
         known, reason = self._known(old)
-        rows = self.new.call("evidence", _EVIDENCE, outside=self.wish.outside)
+        rows = self.wish.evidence
+        if rows is None:
+            rows = self.new.call("evidence", _EVIDENCE, outside=self.wish.outside)
         self.report.evidence = [*self._rows_of_old(old), *rows, *_rows_of_replica(new.server)]
         self._seen = SeenAlone(new, self.old_name, tuple(self.report.evidence), old, known, reason, self._new_observed["disk_free"])
         gates = of_failover(
@@ -356,6 +361,8 @@ class Failover:
             self.new.call("resume_replication", 60)
 
     def _commit(self) -> None:
+        if self.wish.may_open is not None and not self.wish.may_open():
+            raise OperationFailed("It took too long: whether this node may open has to be asked again.", "Run this again.")
         # The old one first: from here on it does not open again by itself, so the new one may.
         if self.old is not None:
             self.old.call("commit")

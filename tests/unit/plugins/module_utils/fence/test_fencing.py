@@ -144,8 +144,3 @@ def test_a_record_that_cannot_be_read_is_no_empty_record(tmp_path) -> None:
     (tmp_path / "fence.json").write_text("{")
     with pytest.raises(OperationFailed, match="cannot be read"):
         Record(tmp_path / "fence.json").read()
-
-
-def test_no_fence_while_an_operation_runs(tmp_path) -> None:
-    with fencing.alone(tmp_path / "lock"), pytest.raises(Refused), fencing.alone(tmp_path / "lock"):
-        pass

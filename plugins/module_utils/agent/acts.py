@@ -1,0 +1,217 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the agent does, through the hands of both nodes. Each call blocks and belongs in a thread; nothing here decides.
+
+A hand is kept ready on each node, because starting one takes longer than what it is needed for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+import uuid
+from dataclasses import asdict
+
+from ..decide import Node
+from ..errors import OperationFailed, Refused, TandemError
+from ..gates import errant_of
+from ..hand.client import HandClient, HandLost, SocketLine
+from ..operations.failover import Failover, Wish
+from ..operations.failover import story as failover_story
+from ..operations.running import story as switchover_story
+from ..operations.switchover import Switchover
+from ..operations.switchover import Wish as SwitchoverWish
+from ..state import ServerState
+
+# Seconds.
+_CLOSE = 1.0
+_ATTACHED = 10.0
+_FOLLOWED = 0.5
+
+
+class Errant(Refused):
+    """This node has transactions that the primary never had: only a person may replace its data."""
+
+
+class Acts:
+    """The operations of one agent.
+
+    here, there: sockets behind which systemd starts the hand of this node, and ssh to the peer's.
+    """
+
+    def __init__(self, node: str, peer: str, here: str, there: str) -> None:
+        self.node, self.peer = node, peer
+        self._paths = {node: here, peer: there}
+        self._ready: dict[str, HandClient] = {}
+
+    # Hands.
+
+    def warm(self, peer: bool) -> None:
+        """Have a hand ready here, and at the peer if it is there. Raises nothing: who needs one tries again."""
+        for name in [self.node, *([self.peer] if peer else [])]:
+            if name not in self._ready:
+                with contextlib.suppress(TandemError):
+                    self._ready[name] = self._greeted(name)
+
+    def _greeted(self, name: str) -> HandClient:
+        hand = HandClient(name, SocketLine(self._paths[name]))
+        try:
+            hand.greet()
+        except BaseException:
+            hand.close()
+            raise
+        return hand
+
+    def _take(self, name: str) -> HandClient:
+        """A hand of one's own. Raises HandLost."""
+        ready = self._ready.pop(name, None)
+        if ready is not None:
+            try:
+                ready.greet()
+                return ready
+            except TandemError:
+                ready.close()
+        return self._greeted(name)
+
+    def forget(self) -> None:
+        """Close all that is ready."""
+        while self._ready:
+            self._ready.popitem()[1].close()
+
+    @contextlib.contextmanager
+    def _hand(self, name: str) -> t.Iterator[HandClient]:
+        hand = self._take(name)
+        try:
+            yield hand
+        finally:
+            hand.close()
+
+    @contextlib.contextmanager
+    def _operation(self, kind: str, name: str = "") -> t.Iterator[HandClient]:
+        """One node does something by itself; it is written down, and taken as ended however it ends."""
+        with self._hand(name or self.node) as hand:
+            hand.call("begin", 60, operation=_name(), kind=kind, old="", new="")
+            outcome = "failed"
+            try:
+                yield hand
+                outcome = "done"
+            finally:
+                with contextlib.suppress(TandemError):
+                    hand.call("end", outcome=outcome)
+
+    # This node.
+
+    def close(self) -> str:
+        """Close this node's database, whatever else runs here."""
+        with self._hand(self.node) as hand:
+            return str(hand.call("shut", _CLOSE + 10, seconds=_CLOSE)["how"])
+
+    def kill(self) -> str:
+        """End the server of this node. It comes back closed."""
+        with self._hand(self.node) as hand:
+            return str(hand.call("shut", seconds=0)["how"])
+
+    def open(self, may_open: t.Callable[[], bool]) -> str:
+        """Open this node's database; commits wait for the replica. Raises Refused while the peer's server takes writes."""
+        with self._operation("open") as hand:
+            if hand.call("peer_open"):
+                raise Refused(f"The database of {self.peer} takes writes.", "See playbooks/status.yml.")
+            if not may_open():
+                raise OperationFailed("It took too long: whether this node may open has to be asked again.", "It is tried again.")
+            hand.call("open", 60, semi_sync=True)
+            with contextlib.suppress(TandemError):
+                hand.call("point_at", server=self.node, other=self.peer, limit=hand.call("limit", server=self.node))
+                hand.call("watch_again", 15)
+            hand.call("run_events")
+        return "open"
+
+    def go_alone(self) -> str:
+        """Commits wait for no replica."""
+        with self._operation("semi-sync") as hand:
+            hand.call("semi_sync", source=False)
+        return "commits wait for no replica"
+
+    def rearm(self) -> str:
+        """Commits wait for the replica again. Raises OperationFailed while none listens."""
+        with self._operation("semi-sync") as hand:
+            hand.call("semi_sync", source=True)
+            if not hand.call("followed", seconds=_FOLLOWED):
+                hand.call("semi_sync", source=False)
+                raise OperationFailed("No replica listens.", "It is tried again.")
+        return "commits wait for the replica"
+
+    def rejoin(self) -> str:
+        """Follow the primary from where this server is. Raises Errant where it has more than the primary."""
+        with self._hand(self.peer) as there:
+            theirs = there.call("observe")
+        with self._operation("rejoin") as here:
+            mine = here.call("observe")
+            new, old = _node(self.peer, theirs), _node(self.node, mine)
+            if not new.server.writable:
+                raise Refused(f"{self.peer} does not take writes.", "It is tried again.")
+            if old.server.state != "running":
+                raise OperationFailed(f"The database here is {old.server.state}: {old.server.reason}", "It is tried again.")
+            errant = errant_of(old, new)
+            if errant:
+                raise Errant(f"{self.node} has {errant.count()} transactions that {self.peer} never had: {errant}", "Run playbooks/rejoin.yml.")
+            here.call("attach", 60)
+            here.call("settle", 60)
+            seen = here.call("attached", _ATTACHED + 5, seconds=_ATTACHED)
+            if not seen["healthy"]:
+                raise OperationFailed(f"It does not replicate from {self.peer}: {seen['reason']}", "See playbooks/check.yml.")
+        return f"follows {self.peer}"
+
+    def ahead(self) -> bool | None:
+        """Has this server all that the peer's has? None: it cannot be told."""
+        try:
+            with self._hand(self.node) as here, self._hand(self.peer) as there:
+                mine, theirs = _node(self.node, here.call("observe")), _node(self.peer, there.call("observe"))
+        except TandemError:
+            return None
+        if not (mine.server.running and theirs.server.running):
+            return None
+        return not mine.server.transactions.behind(theirs.server.transactions)
+
+    # Both.
+
+    def promote(
+        self, peer_answers: bool, evidence: t.Sequence[t.Mapping[str, t.Any]], may_open: t.Callable[[], bool]
+    ) -> tuple[dict[str, t.Any], list[str]]:
+        """Make this node the primary. Returns the report and its story; raises what the operation raises."""
+        here = self._take(self.node)
+        there, why = self._peer_for_failover() if peer_answers else (None, "it is dead")
+        wish = Wish(
+            peer_is_dead=there is None, force_fence=True, give_up_rescue=True, move_vips=True, evidence=tuple(dict(row) for row in evidence), may_open=may_open,
+        )  # fmt: skip
+        operation = Failover(here, there, self.peer, wish, why)
+        try:
+            operation.run()
+        finally:
+            if there is not None:
+                there.close()
+            here.close()
+        return asdict(operation.report), failover_story(asdict(operation.report))
+
+    def _peer_for_failover(self) -> tuple[HandClient | None, str]:
+        try:
+            return self._take(self.peer), ""
+        except HandLost as error:
+            return None, str(error)
+
+    def switch_to(self, name: str) -> tuple[dict[str, t.Any], list[str]]:
+        """A switchover to one of the two, addresses included."""
+        old_name = self.peer if name == self.node else self.node
+        with self._hand(old_name) as old, self._hand(name) as new:
+            operation = Switchover(old, new, SwitchoverWish(move_vips=True))
+            operation.run()
+        return asdict(operation.report), switchover_story(asdict(operation.report))
+
+
+def _name() -> str:
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+
+
+def _node(name: str, observed: t.Mapping[str, t.Any]) -> Node:
+    return Node(name, observed["address"], ServerState.from_dict(observed["server"]))

@@ -1,0 +1,70 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One operation on a node at a time. The kernel drops the lock with its holder, however that ends (flock(2))."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+import typing as t
+from pathlib import Path
+
+from ..errors import Refused
+
+LOCK = Path("/run/lock/tandem-operation.lock")
+# Seconds. The agent's own operations take less.
+_PATIENCE = 30.0
+_POLL = 0.1
+
+
+def take(name: str, path: Path = LOCK) -> t.IO[str]:
+    """The open file that is the lock. Raises Refused while somebody else has it."""
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read(80).strip()
+        file.close()
+        raise Refused(f"Another operation is running on {name} ({holder or 'unknown'}).", "Wait until it has ended.") from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()}\n")
+    file.flush()
+    return file
+
+
+@contextlib.contextmanager
+def held(name: str, really: bool = True, patience: float = _PATIENCE, path: Path = LOCK) -> t.Iterator[None]:
+    """For what changes a node's role without a hand: the agent leaves the node to it.
+
+    really: False where only a plan is made. patience: seconds to wait for an operation that runs.
+    """
+    if not really:
+        yield
+        return
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            file = take(name, path)
+            break
+        except Refused:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL)
+    with file:
+        yield
+
+
+def is_taken(path: Path = LOCK) -> bool:
+    """Does anybody hold it? Needs the right to read only."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
