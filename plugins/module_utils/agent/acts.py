@@ -12,11 +12,12 @@ import contextlib
 import time
 import typing as t
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from ..decide import Node
 from ..errors import OperationFailed, Refused, TandemError
 from ..gates import errant_of
+from ..gtid import GtidSet
 from ..hand.client import HandClient, HandLost, SocketLine
 from ..operations.failover import Failover, Wish
 from ..operations.failover import story as failover_story
@@ -33,6 +34,14 @@ _FOLLOWED = 0.5
 
 class Errant(Refused):
     """This node has transactions that the primary never had: only a person may replace its data."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """ahead: this server has all that the peer's has. extra: it has what the primary never had. None: not known."""
+
+    ahead: bool | None = None
+    extra: bool | None = None
 
 
 class Acts:
@@ -163,16 +172,34 @@ class Acts:
                 raise OperationFailed(f"It does not replicate from {self.peer}: {seen['reason']}", "See playbooks/check.yml.")
         return f"follows {self.peer}"
 
-    def ahead(self) -> bool | None:
-        """Has this server all that the peer's has? None: it cannot be told."""
+    def compare(self) -> Compared:
+        """Both servers' transactions. Nothing is known of a pair of which one does not answer."""
         try:
-            with self._hand(self.node) as here, self._hand(self.peer) as there:
+            with self._lent(self.node) as here, self._lent(self.peer) as there:
                 mine, theirs = _node(self.node, here.call("observe")), _node(self.peer, there.call("observe"))
         except TandemError:
-            return None
+            return Compared()
         if not (mine.server.running and theirs.server.running):
-            return None
-        return not mine.server.transactions.behind(theirs.server.transactions)
+            return Compared()
+        has = mine.server.transactions
+        told = mine.server.replication
+        if told is not None and told.retrieved:
+            # What was received counts: it is applied before anybody opens.
+            has = has | GtidSet.parse(told.retrieved, mine.server.engine)
+        return Compared(not has.behind(theirs.server.transactions), bool(errant_of(mine, theirs)) if theirs.server.writable else None)
+
+    @contextlib.contextmanager
+    def _lent(self, name: str) -> t.Iterator[HandClient]:
+        """A hand that only looks stays ready afterwards."""
+        hand = self._take(name)
+        try:
+            yield hand
+        except BaseException:
+            hand.close()
+            raise
+        spare = self._ready.setdefault(name, hand)
+        if spare is not hand:
+            hand.close()
 
     # Both.
 

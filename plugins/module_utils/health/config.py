@@ -45,6 +45,16 @@ class DatabaseProbe:
 
 
 @dataclass(frozen=True)
+class AgentSettings:
+    """here, there: sockets of the hands. policy: fields of agent.policy.Policy but for the names."""
+
+    here: str
+    there: str
+    directory: str
+    policy: t.Mapping[str, t.Any]
+
+
+@dataclass(frozen=True)
 class Config:
     node: str
     peer: str
@@ -61,6 +71,7 @@ class Config:
     web: Web | None
     php: Php | None
     database: DatabaseProbe | None
+    agent: AgentSettings | None = None
 
 
 def _endpoint(value: t.Any, where: str) -> tuple[str, int]:
@@ -104,6 +115,7 @@ def _build(raw: t.Mapping[str, t.Any]) -> Config:
     web = raw.get("web")
     php = raw.get("php")
     database = raw.get("database")
+    agent = raw.get("agent")
     config = Config(
         node=raw["node"],
         peer=raw["peer"],
@@ -122,6 +134,7 @@ def _build(raw: t.Mapping[str, t.Any]) -> Config:
         if php and php["listen"]
         else None,
         database=DatabaseProbe(database["option_file"], database["socket"]) if database else None,
+        agent=AgentSettings(agent["here"], agent["there"], agent["directory"], dict(agent["policy"])) if agent and database else None,
     )
     if not 0.02 <= config.interval <= 1:
         raise ConfigError(f"interval: {config.interval} is not between 0.02 and 1 second")

@@ -9,8 +9,13 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from ..agent.acts import Acts
+from ..agent.agent import Agent, Seen
+from ..agent.model import Database as Role
+from ..agent.policy import Policy
+from ..agent.store import Store
 from . import database as db
-from .config import Config
+from .config import AgentSettings, Config
 from .decide import decide
 from .heartbeat import Conversation
 from .http import Server
@@ -35,6 +40,17 @@ STOOD_STILL = 2.0
 FROZEN_FOR = 0.7
 # A peer that is silent is dead if its machine does not even refuse a connection within so many seconds.
 DEAD_AFTER = 0.15
+# Pings in a row that the gateway has not answered, the one that is on its way included.
+GATEWAY_STRIKES = 3
+
+
+def _role(raw: Raw, database: Database | None) -> Role:
+    """The last look, for the agent. Slow or busy is not gone."""
+    if raw is Raw.BROKEN:
+        return Role.GONE
+    if database is None:
+        return Role.STALLED
+    return Role.CLOSED if database.read_only else Role.OPEN
 
 
 class Daemon:
@@ -64,6 +80,7 @@ class Daemon:
         self.peer_state: dict[str, t.Any] = {}
         self.peer_silence = config.peer_ticks + 1
         self._peer_dead = False
+        self._knock: bool | None = None
         self._peer_probe: asyncio.Task[None] | None = None
         self.decision = Decision(None, "starting")
         self.frozen_until = 0.0
@@ -79,6 +96,24 @@ class Daemon:
         self._tasks: list[asyncio.Task[None]] = []
         self._logged: dict[str, Verdict] = {}
         self._announced: tuple[t.Any, ...] = ()
+        self._database_process = ProcessWatch(self._database_died)
+        self.peer_agent: t.Any = None
+        self._heard_at: dict[str, float] = {}
+        self.agent = self._make_agent(config.agent) if config.agent else None
+
+    def _make_agent(self, settings: AgentSettings) -> Agent:
+        config = self.config
+        policy = Policy(
+            name=config.node,
+            peer=config.peer,
+            tick=config.interval,
+            gateway=any(n.name == "outside" and n.reference for n in config.networks),
+            **settings.policy,
+        )
+        return Agent(policy, Acts(config.node, config.peer, settings.here, settings.there), Store(settings.directory), self._note)
+
+    def _note(self, kind: str, details: dict[str, t.Any]) -> None:
+        """What the agent has to tell."""
 
     # What the HTTP side sees.
 
@@ -144,8 +179,10 @@ class Daemon:
                 "severity": self.peer().severity,
                 "down": list(self.peer().down),
                 "state": self.peer_state if self._peer_alive() else None,
+                "agent": self.peer_agent if self._peer_alive() else None,
                 "rejected": dict(self.conversation.rejected),
             },
+            **({"agent": self.agent.status()} if self.agent else {}),
         }
 
     @property
@@ -185,7 +222,7 @@ class Daemon:
         dead = not answers and self.peer_silence > PEER_QUIET
         if dead and not self._peer_dead:
             LOG.warning("%s is dead: no heartbeat, and nothing answers at %s", self.config.peer, address)
-        self._peer_dead = dead
+        self._peer_dead, self._knock = dead, answers
 
     def _peer_alive(self) -> bool:
         return self.peer_silence <= self.config.peer_ticks
@@ -207,11 +244,18 @@ class Daemon:
         if beat is None or not beat.fresh:
             return
         self.watches[network].heard_peer()
+        self._heard_at[network] = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.peer_silence = 0
-        self._peer_dead = False
-        if beat.state != self.peer_state:
-            self.peer_state = dict(beat.state)
+        self._peer_dead, self._knock = False, None
+        state = dict(beat.state)
+        said = state.pop("agent", None)
+        self.peer_agent = said
+        news = self.agent is not None and self.agent.peer_says(said)
+        if state != self.peer_state:
+            self.peer_state = state
             self.reconsider()
+        if news:
+            self._step_agent()
 
     def _web_died(self) -> None:
         self.services["web"].break_now(
@@ -219,6 +263,40 @@ class Daemon:
         )
         self.reconsider()
         self._wake_web.set()
+
+    def _database_died(self) -> None:
+        self._database_look, self._database = (Raw.BROKEN, "its process has ended"), None
+        self.services["database"].observe(Raw.BROKEN, "its process has ended", time.monotonic())
+        self._step_agent()
+
+    def _step_agent(self) -> None:
+        """Let the agent decide on what is known now; the peer is told at once when something has changed."""
+        agent = self.agent
+        if agent is None:
+            return
+        before = agent.decision.said if agent.decision else None
+        decision = agent.step(self._seen())
+        if decision.said != before:
+            self.reconsider(beat=True)
+
+    def _seen(self) -> Seen:
+        raw, _text = self._database_look
+        database = self._database if raw is Raw.OK else None
+        replica = database.replica if database else None
+        peers = {n.peer_address for n in self.config.networks}
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        outside = self.watches.get("outside")
+        return Seen(
+            database=_role(raw, database) if self.started else Role.UNKNOWN,
+            follows_peer=replica is not None and replica.source.rpartition(":")[0] in peers,
+            replicates=replica is not None and replica.running,
+            sql_error=replica is not None and not replica.sql_running,
+            lag=replica.lag if replica else None,
+            acknowledged=database.acknowledged if database else None,
+            heard={n.name: now - self._heard_at[n.name] if n.name in self._heard_at else None for n in self.config.networks},
+            knock=self._knock if self.peer_silence > PEER_QUIET else True,
+            gateway=None if outside is None or not outside.trusted else outside.strikes <= GATEWAY_STRIKES,
+        )
 
     async def _watch_web(self) -> None:
         web = self.config.web
@@ -261,8 +339,11 @@ class Daemon:
                 if database is not None or raw is Raw.BROKEN:
                     self._database, self._database_at = database, time.monotonic()
                 self.services["database"].observe(raw, text, time.monotonic())
+                if raw is Raw.OK:
+                    self._database_process.follow(look.server)
                 self._server.release()
                 self.reconsider()
+                self._step_agent()
                 await asyncio.sleep(DATABASE_EVERY)
 
     async def _tick(self) -> None:
@@ -282,6 +363,8 @@ class Daemon:
                 watch.tick(self.carriers[name]())
             for reference in self.references.values():
                 reference.ping()
+            if self.agent is not None:
+                self.agent.step(self._seen())
             self.reconsider(beat=True)
             for watch in self.watches.values():
                 if watch.trusted and watch.reference is not None:
@@ -300,6 +383,8 @@ class Daemon:
         """Look at everything known, decide, tell keepalived, and tell the peer when something changed."""
         local = self.local()
         decision = decide(local, self.peer())
+        if self.agent is not None and self.agent.addresses_away and self.peer().severity is not None:
+            decision = Decision(True, f"the agent keeps the addresses away: {self.agent.memory.state.value}")
         self._log_findings(local)
         if decision.fault is not None and decision.fault != self.fault_file.value:
             if self.fault_file.write(decision.fault):
@@ -318,8 +403,9 @@ class Daemon:
         announced = (state["severity"], state["down"], state["fault"], state["role"])
         if beat or announced != self._announced:
             self._announced = announced
+            said = {"agent": self.agent.says()} if self.agent else {}
             for name, link in self.peer_links.items():
-                link.send(self.conversation.encode(name, state))
+                link.send(self.conversation.encode(name, {**state, **said}))
 
     def _log_findings(self, local: Local) -> None:
         for name, finding in local.findings.items():
@@ -347,5 +433,8 @@ class Daemon:
         finally:
             self._server.close()
             self._web_process.forget()
+            self._database_process.forget()
+            if self.agent is not None:
+                self.agent.close()
             for link in (*self.peer_links.values(), *self.references.values()):
                 link.close()

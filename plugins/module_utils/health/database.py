@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import typing as t
 
 from .config import DatabaseProbe
@@ -20,6 +22,9 @@ LOST = (2006, 2013, 2014)
 CANNOT_CONNECT = (2002, 2003)
 SHUTTING_DOWN = (1053, 1077, 1079, 1927)
 WRITABLE = ("0", "OFF", "")
+SEMI_SYNC = "SHOW GLOBAL STATUS WHERE Variable_name IN ({})".format(
+    ", ".join(f"'Rpl_semi_sync_{side}_{what}'" for side in ("master", "source") for what in ("status", "clients"))
+)
 Look = tuple[Raw, str, "Database | None"]
 
 
@@ -38,6 +43,12 @@ def replica_from_row(row: t.Mapping[str, t.Any]) -> Replica:
         source=f"{column('Source_Host', 'Master_Host')}:{column('Source_Port', 'Master_Port')}",
         error="; ".join(errors),
     )
+
+
+def semi_sync_from_rows(rows: t.Iterable[t.Mapping[str, t.Any]]) -> bool:
+    """Does a replica confirm commits, and do they wait for that?"""
+    seen = {str(row["Variable_name"]).lower().rpartition("_")[2]: str(row["Value"]).upper() for row in rows}
+    return seen.get("status") in ("ON", "1") and seen.get("clients", "0") not in ("0", "")
 
 
 class DatabaseLook:
@@ -91,8 +102,21 @@ class DatabaseLook:
                 if error.args and error.args[0] in LOST:
                     raise
                 problem = f"SHOW REPLICA STATUS: {error.args[-1]}"
-        read_only = str(row["read_only"]).upper() not in WRITABLE
-        return Database(str(row["version"]), read_only, replica, problem)
+            read_only = str(row["read_only"]).upper() not in WRITABLE
+            acknowledged = None
+            if not read_only:
+                cursor.execute(SEMI_SYNC)
+                acknowledged = semi_sync_from_rows(cursor.fetchall())
+        return Database(str(row["version"]), read_only, replica, problem, acknowledged)
+
+    @property
+    def server(self) -> int | None:
+        """Process id of the server that answers (SO_PEERCRED, unix(7))."""
+        sock = getattr(self._connection, "_sock", None)
+        if sock is None or sock.family != socket.AF_UNIX:
+            return None
+        pid: int = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        return pid or None
 
     def _classify(self, error: t.Any) -> Look:
         code = error.args[0] if error.args else 0

@@ -99,3 +99,4 @@ class Database:
     read_only: bool
     replica: Replica | None
     error: str = ""
+    acknowledged: bool | None = None  # replicas confirm what is committed here; None: it is no primary

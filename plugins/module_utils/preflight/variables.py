@@ -96,8 +96,16 @@ VARIABLES: tuple[Variable, ...] = (
     _axis("tandem_files", "What keeps the files of the sites equal.", ("rsync", "unison", "none"), ("drbd_ocfs2",)),
     _axis("tandem_web", "The web server.", ("nginx",), ("apache2", "lighttpd")),
     _axis("tandem_sql_proxy", "What the application talks SQL to.", ("haproxy",), ("atlas", "none")),
-    _axis("tandem_failback", "When a returning node takes over again.", ("never",), ("manual", "when_equal")),
+    _axis("tandem_failback", "When a returning node takes over again.", ("never", "when_in_sync")),
     _axis("tandem_database_engine", "The database server.", ("mariadb", "mysql")),
+    Variable(
+        "tandem_failover",
+        Kind.CHOICE,
+        "Who makes the replica the primary when the primary is lost: the agent; you, told by the agent; you, without an agent.",
+        default="none",
+        choices=("automatic", "manual", "none"),
+    ),
+    Variable("tandem_preferred", Kind.TEXT, "With tandem_failback: when_in_sync, the node that is to be the primary."),
     Variable(
         "tandem_priority",
         Kind.NUMBER,

@@ -83,7 +83,6 @@ BOTH = [
     ("tandem_traffic", "vips", "tandem_traffic is 'vips', which is not one of its values. Did you mean vip?"),
     ("tandem_sql_proxy", "atlas", "not available in this version. Choose haproxy."),
     ("tandem_files", "unision", "Did you mean unison?"),
-    ("tandem_failback", "when_equal", "not available in this version. Choose never."),
     ("tandem_database_engine", "postgresql", "Choose mariadb or mysql."),
     ("tandem_outside_vip", "192.0.2.300", "tandem_outside_vip is '192.0.2.300', which is not an IPv4 address."),
     ("tandem_outside_vip", "2001:db8::1", "not an IPv4 address"),

@@ -1,0 +1,332 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent of one node: what the daemon sees goes through the state machine, and what that says is done.
+
+Everything here runs in the daemon's event loop, and nothing waits: operations have a thread of their own, and so has
+closing, which must never wait for an operation.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import typing as t
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from ..errors import TandemError
+from ..hand import lock
+from .acts import Acts, Compared, Errant
+from .machine import Decision, step
+from .model import Action, Database, Memory, Order, Running, Said, State, View
+from .policy import Policy
+from .store import Store
+from .words import heard, spoken
+
+LOG = logging.getLogger("tandem.agent")
+# Seconds.
+_COMPARE_EVERY = 1.0
+_WARM_EVERY = 3.0
+# How far behind a replica may be that is called in step: what it has received is applied before it opens.
+_LAG = 5.0
+_CLOSING = {Action.CLOSE_SELF, Action.KILL_SELF, Action.KEEP_ADDRESSES_AWAY}
+_OPENING = {Action.OPEN_SELF, Action.PROMOTE}
+# Only the last of these counts, and it is done as soon as nothing else runs.
+_LATER = {Action.GO_ALONE, Action.REARM}
+_COMPARED_IN = {State.STARTING, State.CLOSED, State.CLAIMING, State.ISOLATED, State.REJOINING, State.DIVERGED, State.PAUSED}
+
+Event = t.Callable[[str, dict[str, t.Any]], None]
+
+
+def clock() -> float:
+    """Seconds since boot, those asleep included (clock_gettime(2), CLOCK_BOOTTIME)."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the daemon sees. peer: what the peer's agent has put into its newest beat."""
+
+    database: Database = Database.UNKNOWN
+    follows_peer: bool = False
+    replicates: bool = False  # both threads run
+    sql_error: bool = False
+    lag: float | None = None
+    acknowledged: bool | None = None
+    heard: t.Mapping[str, float | None] = field(default_factory=dict)
+    knock: bool | None = None
+    gateway: bool | None = None
+
+
+class Agent:
+    """note: told of every transition and event, by kind and details."""
+
+    def __init__(self, policy: Policy, acts: Acts, store: Store, note: Event, held: t.Callable[[], bool] = lambda: False) -> None:
+        self.policy, self._acts, self._store, self._note = policy, acts, store, note
+        self._held = held
+        self.memory: Memory = store.recall()
+        self.decision: Decision | None = None
+        self.addresses_away = False
+        self._peer: tuple[Said, float] | None = None
+        self._peer_at = 0.0
+        self._promotable = False
+        self._compared, self._compared_at = Compared(), 0.0
+        self._last_step = clock()
+        self._said: dict[str, t.Any] = {}
+        self._alarms: set[str] = set()
+        self._operations = ThreadPoolExecutor(1, thread_name_prefix="operation")
+        self._closer = ThreadPoolExecutor(1, thread_name_prefix="closing")
+        self._looker = ThreadPoolExecutor(1, thread_name_prefix="comparing")
+        self._job: Future[None] | None = None
+        self._doing: Action | None = None
+        self._later: Action | None = None
+        self._closing: Future[None] | None = None
+        self._looking: Future[None] | None = None
+        self._warm_at = 0.0
+        self._failed = False
+        self._errant = ""
+        self.last_story: list[str] = []
+
+    # Between the nodes.
+
+    def says(self) -> dict[str, t.Any]:
+        """For the next heartbeat."""
+        said = self.decision.said if self.decision else Said(term=self.memory.term)
+        return spoken(said, round(clock(), 4), None if self._peer is None else round(self._peer[1], 4))
+
+    def peer_says(self, plain: t.Any) -> bool:
+        """True when that is news. A beat that came late says nothing new."""
+        told = heard(plain)
+        if told is None or (self._peer is not None and told[1] <= self._peer[1] and told[1] > self._peer[1] - 60):
+            return False
+        before, self._peer = self._peer, told
+        return before is None or replace(before[0], echo=None) != replace(told[0], echo=None)
+
+    def peer_restarted(self) -> None:
+        """Its clock may have begun again: what it said before is not compared with what it says now."""
+        self._peer = None
+
+    # One step.
+
+    def step(self, seen: Seen) -> Decision:
+        now = clock()
+        self._said = self._store.said()
+        view = self._view(seen, now)
+        decision = step(self.policy, self.memory, view)
+        actions = decision.actions
+        if decision.memory.durable != self.memory.durable:
+            try:
+                self._store.keep(decision.memory)
+            except OSError as error:
+                # What is not written down was not decided: the node may close, and nothing else.
+                LOG.error("the memory cannot be written: %s", error)
+                for action in actions:
+                    if action in _CLOSING:
+                        self._do(action, decision)
+                self._last_step = now
+                return self.decision or decision
+        self._tell(decision)
+        self.memory, self.decision = decision.memory, decision
+        self._last_step = now
+        for action in actions:
+            self._do(action, decision)
+        self._look(seen, now)
+        return decision
+
+    def _view(self, seen: Seen, now: float) -> View:
+        in_step = seen.database is Database.CLOSED and seen.follows_peer and seen.replicates and seen.lag is not None and seen.lag <= _LAG
+        fresh = any(age is not None and age <= self.policy.contact_fresh for age in seen.heard.values())
+        if fresh or seen.database is not Database.CLOSED or seen.sql_error:
+            self._promotable = in_step
+        said = self._said
+        if (self._order() is Order.REJOIN and in_step) or (self._order() is Order.OPEN and seen.database is Database.OPEN):
+            self.forget_order()
+        extra = True if self._errant else self._compared.extra
+        return View(
+            now=now,
+            wall=time.time(),
+            database=seen.database,
+            promotable=self._promotable,
+            in_step=in_step,
+            acknowledged=seen.acknowledged,
+            extra=False if in_step else extra,
+            ahead=self._compared.ahead,
+            heard=seen.heard,
+            peer=self._peer[0] if self._peer else None,
+            knock=seen.knock,
+            gateway=seen.gateway,
+            running=self._running(),
+            order=self._order(),
+            paused_until=float(said.get("paused_until") or 0),
+            acknowledged_at=float(said.get("acknowledged_at") or 0),
+            frozen=now - self._last_step > self.policy.contact_fresh,
+        )
+
+    def _order(self) -> Order:
+        try:
+            return Order(self._said.get("order") or "none")
+        except ValueError:
+            return Order.NONE
+
+    def _running(self) -> Running:
+        if self._job is not None and not self._job.done():
+            return Running.OWN
+        if self._held() or (lock.is_taken() and (self._closing is None or self._closing.done())):
+            return Running.FOREIGN
+        return Running.FAILED if self._failed else Running.NONE
+
+    def forget_order(self) -> None:
+        """It has been followed."""
+        try:
+            self._store.say(order="")
+        except OSError as error:
+            LOG.error("an order that was followed cannot be forgotten: %s", error)
+
+    # Telling.
+
+    def _tell(self, decision: Decision) -> None:
+        before = self.memory.state
+        if decision.state is not before:
+            LOG.warning("%s -> %s: %s", before.value, decision.state.value, decision.reason)
+            self._note(
+                "transition",
+                {"from": before.value, "to": decision.state.value, "rule": decision.rule, "reason": decision.reason,
+                 "epoch": decision.memory.term.epoch},
+            )  # fmt: skip
+        alarms = set(decision.alarms)
+        for name in sorted(alarms - self._alarms):
+            LOG.warning("alarm: %s", name)
+            self._note("alarm", {"name": name, "state": decision.state.value, "reason": decision.reason})
+        for name in sorted(self._alarms - alarms):
+            LOG.info("over: %s", name)
+            self._note("over", {"name": name})
+        self._alarms = alarms
+
+    # Doing.
+
+    def _do(self, action: Action, decision: Decision) -> None:
+        if action is Action.KEEP_ADDRESSES_AWAY:
+            self.addresses_away = True
+        elif action is Action.ALLOW_ADDRESSES:
+            self.addresses_away = False
+        elif action in (Action.CLOSE_SELF, Action.KILL_SELF):
+            if self._closing is None or self._closing.done():
+                what = self._acts.kill if action is Action.KILL_SELF else self._acts.close
+                self._closing = self._closer.submit(self._run, action, what)
+        elif action in _LATER:
+            self._later = action
+        elif self._job is None or self._job.done():
+            self._start(action, decision)
+        self._do_later()
+
+    def _do_later(self) -> None:
+        if self._later is not None and (self._job is None or self._job.done()):
+            action, self._later = self._later, None
+            self._submit(action, self._acts.go_alone if action is Action.GO_ALONE else self._acts.rearm)
+
+    def _start(self, action: Action, decision: Decision) -> None:
+        if action is Action.OPEN_SELF:
+            self._submit(action, lambda: self._acts.open(self._may_open))
+        elif action is Action.PROMOTE:
+            peer_answers = decision.rule in ("takeover_granted", "person_says_open") and self._peer_alive()
+            rows = [{"path": b.name, "answer": b.found, "alive": False if not peer_answers else None} for b in decision.blockers if b.met]
+            self._submit(action, lambda: self._promote(peer_answers, rows))
+        elif action is Action.REJOIN:
+            self._submit(action, self._acts.rejoin)
+        elif action is Action.FAILBACK:
+            self._submit(action, lambda: "\n".join(self._acts.switch_to(self.policy.name)[1]))
+        elif action is Action.REPLACE:
+            LOG.warning("the data of this node have to be replaced: run playbooks/rejoin.yml")
+
+    def _peer_alive(self) -> bool:
+        return self._peer is not None and self.decision is not None and any(
+            blocker.name == "primary asks" and blocker.met for blocker in self.decision.blockers
+        )
+
+    def _promote(self, peer_answers: bool, rows: list[dict[str, t.Any]]) -> str:
+        report, story = self._acts.promote(peer_answers, rows, self._may_open)
+        self.last_story = story
+        self._note("failover", {"report": report})
+        return "\n".join(story)
+
+    def _may_open(self) -> bool:
+        """Asked by an operation, right before it opens."""
+        decision = self.decision
+        return decision is not None and clock() < decision.open_until
+
+    def _submit(self, action: Action, what: t.Callable[[], str]) -> None:
+        self._failed = False
+        self._doing = action
+        self._job = self._operations.submit(self._run, action, what)
+
+    def _run(self, action: Action, what: t.Callable[[], str]) -> None:
+        """In a thread."""
+        began = time.monotonic()
+        try:
+            said = what()
+        except TandemError as error:
+            if isinstance(error, Errant):
+                self._errant = str(error)
+            if action in _OPENING:
+                self._failed = True
+            LOG.error("%s: %s", action.value, error)
+            self._note("failed", {"action": action.value, "reason": str(error)})
+            return
+        if action is Action.REJOIN:
+            self._errant = ""
+        LOG.warning("%s: done in %.0f ms: %s", action.value, (time.monotonic() - began) * 1000, said.replace("\n", " | "))
+        self._note("done", {"action": action.value, "ms": round((time.monotonic() - began) * 1000), "said": said})
+
+    # Looking further than the daemon does.
+
+    def _look(self, seen: Seen, now: float) -> None:
+        self._do_later()
+        if self._looking is not None and not self._looking.done():
+            return
+        peer_there = self._peer is not None and any(age is not None and age <= self.policy.contact_fresh for age in seen.heard.values())
+        wanted = self.memory.state in _COMPARED_IN and seen.database is Database.CLOSED and peer_there
+        if not wanted:
+            self._compared = Compared()
+        if wanted and now - self._compared_at >= _COMPARE_EVERY and self._running() is Running.NONE:
+            self._looking = self._looker.submit(self._compare)
+        elif now - self._warm_at >= _WARM_EVERY:
+            self._warm_at = now
+            self._looking = self._looker.submit(self._acts.warm, peer_there)
+
+    def _compare(self) -> None:
+        self._compared = self._acts.compare()
+        self._compared_at = clock()
+        if self._compared.extra is False:
+            self._errant = ""
+
+    # For people.
+
+    def status(self) -> dict[str, t.Any]:
+        decision, memory = self.decision, self.memory
+        wall = time.time()
+        return {
+            "state": memory.state.value,
+            "since": round(wall - (clock() - memory.since), 1) if memory.since >= 0 else None,
+            "epoch": memory.term.epoch,
+            "writer": memory.term.writer,
+            "alone": memory.term.solo,
+            "rule": decision.rule if decision else "",
+            "reason": decision.reason if decision else "",
+            "policy": {"failover": self.policy.failover, "failback": self.policy.failback},
+            "paused_until": self._said.get("paused_until") or None,
+            "lease": {"configured": self.policy.witness, "holder": None, "left": None, "reachable": None},
+            "blockers": [
+                {"condition": b.name, "found": b.found, "needed": b.needed, "ok": b.met} for b in (decision.blockers if decision else ())
+            ],
+            "operation": {"action": self._doing.value} if self._running() is Running.OWN and self._doing else None,
+            "last_failover": memory.failover_at or None,
+            "alarms": sorted(self._alarms),
+            "errant": self._errant,
+        }
+
+    def close(self) -> None:
+        """The end of the daemon. An operation that runs is ended by its hands."""
+        for pool in (self._operations, self._closer, self._looker):
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._acts.forget()

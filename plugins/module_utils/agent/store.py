@@ -1,0 +1,64 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The part of the agent's memory that outlives everything, and what a person has said."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+from pathlib import Path
+
+from .model import Memory
+from .words import kept, remembered
+
+
+class Store:
+    """Files in one directory, each replaced at once and on the disk afterwards."""
+
+    def __init__(self, directory: str) -> None:
+        self._memory = Path(directory) / "memory.json"
+        self._said = Path(directory) / "said.json"
+        self._said_at = -1
+        self._words: dict[str, t.Any] = {}
+
+    def recall(self) -> Memory:
+        """Raises ValueError or OSError where it is there and cannot be read."""
+        try:
+            return remembered(json.loads(self._memory.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return Memory()
+
+    def keep(self, memory: Memory) -> None:
+        """Raises OSError; then the old one is there."""
+        _write(self._memory, kept(memory))
+
+    def said(self) -> dict[str, t.Any]:
+        """What a person has said: paused_until and acknowledged_at (seconds since 1970), order. Read anew when it has changed."""
+        try:
+            changed = self._said.stat().st_mtime_ns
+            if changed != self._said_at:
+                data = json.loads(self._said.read_text(encoding="utf-8"))
+                self._words, self._said_at = (data if isinstance(data, dict) else {}), changed
+        except (OSError, ValueError):
+            self._words, self._said_at = {}, -1
+        return self._words
+
+    def say(self, **words: t.Any) -> None:
+        """Raises OSError."""
+        _write(self._said, {**self.said(), **words})
+
+
+def _write(path: Path, data: t.Mapping[str, t.Any]) -> None:
+    new = path.with_suffix(".new")
+    with new.open("w", encoding="utf-8") as file:
+        json.dump(data, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,208 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""tandem: look at this pair and move its roles, on a node, without a controller."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+import time
+import urllib.request
+from dataclasses import asdict
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+sys.dont_write_bytecode = True
+
+from tandem_engine.agent.acts import Acts  # noqa: E402 - the path comes first
+from tandem_engine.agent.store import Store  # noqa: E402
+from tandem_engine.errors import Refused, TandemError  # noqa: E402
+from tandem_engine.hand.config import HandConfig  # noqa: E402
+from tandem_engine.operations import failover, running, switchover  # noqa: E402
+
+DIRECTORY = "/var/lib/tandem-health"
+URL = "http://127.0.0.1:9200"
+HERE, THERE = "/run/tandem-hand/here.sock", "/run/tandem-hand/peer.sock"
+DEFAULT_PAUSE = 60.0
+
+
+def status() -> dict:
+    """What the daemon of this node knows. Raises Refused where it does not answer."""
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{URL}/status.json", timeout=5) as answer:
+            return json.loads(answer.read())
+    except (OSError, ValueError) as error:
+        raise Refused(f"The daemon of this node does not answer: {error}.", "systemctl status tandem-health") from error
+
+
+def agent_of(seen: dict) -> dict:
+    """Its agent's part. Raises Refused where it has none."""
+    if not seen.get("agent"):
+        raise Refused("No agent runs on this node.", "Set tandem_failover to automatic or manual, then run site.yml.")
+    return seen["agent"]
+
+
+def show(args: argparse.Namespace) -> int:
+    """One line per thing that matters."""
+    seen = status()
+    if args.json:
+        print(json.dumps(seen, indent=2, sort_keys=True))
+        return 0
+    agent, database, peer = agent_of(seen), seen["database"], seen["peer"]
+    said = (peer.get("state") or {}) if peer["alive"] else {}
+    rows = [
+        ("node", seen["node"], peer["node"]),
+        ("agent", agent["state"], (peer.get("agent") or {}).get("state", "?") if peer["alive"] else "silent"),
+        ("database", database["role"] or database["text"], said.get("role") or "?"),
+        ("down", ", ".join(n for n, f in seen["findings"].items() if f["verdict"] == "down") or "nothing",
+         ", ".join(peer["down"]) or ("nothing" if peer["alive"] else "?")),
+    ]  # fmt: skip
+    for name, here, there in rows:
+        print(f"{name:<10} {here:<28} {there}")
+    print(f"{'because':<10} {agent['reason']}")
+    print(f"{'failover':<10} {agent['policy']['failover']}" + _paused(agent))
+    for name in agent["alarms"]:
+        print(f"ALARM      {name.replace('_', ' ')}")
+    return 1 if agent["alarms"] else 0
+
+
+def _paused(agent: dict) -> str:
+    until = agent.get("paused_until") or 0
+    return f", paused until {time.strftime('%H:%M:%S', time.localtime(until))}" if until > time.time() else ""
+
+
+def why(_args: argparse.Namespace) -> int:
+    """Why it is as it is, and what a promotion of this node lacks."""
+    agent = agent_of(status())
+    print(f"This node is {agent['state']}: {agent['reason']}.")
+    if agent["writer"]:
+        print(f"Term {agent['epoch']}: {agent['writer']} writes{', alone' if agent['alone'] else ''}.")
+    print("It would become the primary by itself if all of this were so:")
+    for row in agent["blockers"]:
+        print(f"  {'yes' if row['ok'] else 'NO '}  {row['condition']}: {row['found']}" + ("" if row["ok"] else f" (needed: {row['needed']})"))
+    return 0
+
+
+def pause(args: argparse.Namespace) -> int:
+    """Nothing is decided for a while. Both nodes hear of it."""
+    until = time.time() + args.minutes * 60
+    Store(DIRECTORY).say(paused_until=until)
+    print(f"Paused until {time.strftime('%H:%M:%S', time.localtime(until))}. An isolated primary still closes itself.")
+    return 0
+
+
+def resume(_args: argparse.Namespace) -> int:
+    Store(DIRECTORY).say(paused_until=0)
+    print("The agent decides again.")
+    return 0
+
+
+def acknowledge(_args: argparse.Namespace) -> int:
+    Store(DIRECTORY).say(acknowledged_at=time.time())
+    print("The last failover is acknowledged: the next one waits for no cool-down.")
+    return 0
+
+
+def order_open(args: argparse.Namespace) -> int:
+    """A person knows that the other node is dead."""
+    if not args.yes:
+        raise Refused("Only if the other node is surely off: what it has alone would be lost, and two primaries would be worse.",
+                      "Look at it, then say --yes.")  # fmt: skip
+    Store(DIRECTORY).say(order="open")
+    print("The agent opens this node's database. See: tandem status")
+    return 0
+
+
+def switch_over(args: argparse.Namespace) -> int:
+    """To the other node, or to the one that is named."""
+    config = HandConfig.load()
+    open_here = status()["database"]["role"] == "primary"
+    target = args.to or (config.peer.name if open_here else config.node.name)
+    if target not in (config.node.name, config.peer.name):
+        raise Refused(f"{target} is not one of {config.node.name}, {config.peer.name}.", "Nothing was changed.")
+    with running.hands(config) as (here, there):
+        old, new = (here, there) if target == config.peer.name else (there, here)
+        operation = switchover.Switchover(old, new, switchover.Wish(move_vips=not args.keep_addresses))
+        return _tell(operation, running.story, args.plan)
+
+
+def fail_over(args: argparse.Namespace) -> int:
+    """This node becomes the primary."""
+    config = HandConfig.load()
+    wish = failover.Wish(peer_is_dead=args.peer_is == "dead", force_fence=args.force_fence, give_up_rescue=args.give_up_rescue)
+    with failover.hands(config) as (here, there, reason):
+        return _tell(failover.Failover(here, there, config.peer.name, wish, reason), failover.story, args.plan)
+
+
+def _tell(operation, story, plan_only: bool) -> int:
+    try:
+        if plan_only:
+            operation.rehearse()
+        else:
+            operation.run()
+    finally:
+        print("\n".join(story(asdict(operation.report))))
+    return 0
+
+
+def fence(_args: argparse.Namespace) -> int:
+    """Close this node's database, whatever runs."""
+    config = HandConfig.load()
+    print(Acts(config.node.name, config.peer.name, HERE, THERE).close())
+    return 0
+
+
+def rejoin(_args: argparse.Namespace) -> int:
+    """Follow the primary again. Data are never replaced by this command."""
+    config = HandConfig.load()
+    print(Acts(config.node.name, config.peer.name, HERE, THERE).rejoin())
+    return 0
+
+
+def main() -> int:
+    """Entry point. 0: done, 1: not done or an alarm, 2: wrong use."""
+    parser = argparse.ArgumentParser(prog="tandem", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
+
+    def verb(name: str, do, about: str) -> argparse.ArgumentParser:
+        one = verbs.add_parser(name, help=about, description=about)
+        one.set_defaults(do=do)
+        return one
+
+    verb("status", show, "how both nodes are").add_argument("--json", action="store_true", help="everything the daemon knows")
+    verb("why", why, "why it is as it is, and why there is no failover")
+    verb("pause", pause, "decide nothing for a while").add_argument("minutes", type=float, nargs="?", default=DEFAULT_PAUSE)
+    verb("resume", resume, "end the pause")
+    verb("ack", acknowledge, "acknowledge the last failover: no cool-down")
+    verb("open", order_open, "open here: the other node is dead").add_argument("--yes", action="store_true", help="it is surely off")
+    one = verb("switchover", switch_over, "move the role of the primary while everybody works")
+    one.add_argument("--to", metavar="NODE", help="the new primary; without it, the other one")
+    one.add_argument("--keep-addresses", action="store_true", help="leave the addresses where they are")
+    one.add_argument("--plan", action="store_true", help="the gates and the plan only")
+    one = verb("failover", fail_over, "make this node the primary")
+    one.add_argument("--peer-is", choices=["unknown", "dead"], default="unknown")
+    one.add_argument("--force-fence", action="store_true", help="close a primary that still takes writes")
+    one.add_argument("--give-up-rescue", action="store_true", help="go on without what only the old primary has")
+    one.add_argument("--plan", action="store_true", help="the evidence, the gates and the plan only")
+    verb("fence", fence, "close the database of this node")
+    verb("rejoin", rejoin, "follow the primary again")
+    args = parser.parse_args()
+    if os.geteuid() != 0:
+        print("tandem: only root may ask.", file=sys.stderr)
+        return 2
+    try:
+        return int(args.do(args))
+    except TandemError as error:
+        print(f"tandem: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"tandem: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
