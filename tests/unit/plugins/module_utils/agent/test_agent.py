@@ -1,0 +1,220 @@
+"""The agent does what the state machine says: once, in order, and not what could not be written down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from ansible_collections.tandem.lemp.plugins.module_utils.agent import agent as module
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Compared, Errant
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.agent import Agent, Seen
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Database, Memory, Said, State, Term
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Policy
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.store import Store
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spoken
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
+
+POLICY = Policy(name="node-a", peer="node-b")
+HEARD = {"outside": 0.1, "inside": 0.1}
+REPLICA = Seen(database=Database.CLOSED, follows_peer=True, replicates=True, lag=0.0, heard=HEARD, knock=True, gateway=True)
+
+
+class Acts:
+    """Writes down what is asked for."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.wait = threading.Event()
+        self.wait.set()
+        self.error: Exception | None = None
+        self.compared = Compared(True, False)
+
+    def _do(self, what: str) -> str:
+        self.wait.wait(10)
+        self.done.append(what)
+        if self.error:
+            raise self.error
+        return what
+
+    def close(self) -> str:
+        self.done.append("close")
+        return "closed"
+
+    def kill(self) -> str:
+        self.done.append("kill")
+        return "killed"
+
+    def open(self, may_open: Callable[[], bool]) -> str:
+        return self._do(f"open {may_open()}")
+
+    def promote(self, peer_answers: bool, evidence: object, may_open: Callable[[], bool]) -> tuple[dict[str, object], list[str]]:
+        return {}, [self._do(f"promote {peer_answers} {may_open()}")]
+
+    def rejoin(self) -> str:
+        return self._do("rejoin")
+
+    def go_alone(self) -> str:
+        return self._do("go alone")
+
+    def rearm(self) -> str:
+        return self._do("rearm")
+
+    def compare(self) -> Compared:
+        return self.compared
+
+    def warm(self, _peer: bool) -> None:
+        return
+
+    def forget(self) -> None:
+        return
+
+
+@pytest.fixture
+def acts() -> Acts:
+    return Acts()
+
+
+@pytest.fixture
+def agent(tmp_path, acts, monkeypatch) -> Agent:
+    monkeypatch.setattr(module.lock, "is_taken", lambda: False)
+    store = Store(str(tmp_path))
+    store.keep(Memory(term=Term(4, "node-b")))
+    notes: list[tuple[str, dict[str, object]]] = []
+    made = Agent(POLICY, acts, store, lambda kind, details: notes.append((kind, details)))  # type: ignore[arg-type]
+    made.notes = notes  # type: ignore[attr-defined]
+    return made
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def told(agent: Agent, said: Said) -> None:
+    agent.peer_says(spoken(said, module.clock(), module.clock()))
+
+
+PRIMARY = Said(state=State.PRIMARY, database=Database.OPEN, term=Term(4, "node-b"))
+
+
+def be_replica(agent: Agent) -> None:
+    for _turn in range(6):
+        told(agent, PRIMARY)
+        agent.step(REPLICA)
+    assert agent.memory.state is State.REPLICA
+    # At its start it makes sure that its database is closed.
+    wait(lambda: agent._closing is not None and agent._closing.done())
+    agent._acts.done.clear()  # type: ignore[attr-defined]
+
+
+def test_a_replica_of_a_primary_is_called_so(agent: Agent, acts: Acts) -> None:
+    be_replica(agent)
+    assert acts.done == []
+    assert agent.status()["state"] == "replica"
+
+
+def test_a_primary_whose_server_has_ended_is_followed_at_once(agent: Agent, acts: Acts) -> None:
+    be_replica(agent)
+    told(agent, replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4))
+    agent.step(REPLICA)
+    assert agent.memory.state is State.PROMOTING
+    wait(lambda: bool(acts.done))
+    assert acts.done == ["promote True True"]
+    assert agent.memory.term == Term(5, "node-a", True)
+
+
+def test_what_cannot_be_written_down_is_not_done(agent: Agent, acts: Acts, monkeypatch) -> None:
+    be_replica(agent)
+    monkeypatch.setattr(agent._store, "keep", lambda _memory: (_ for _ in ()).throw(OSError("no space")))
+    told(agent, replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4))
+    agent.step(REPLICA)
+    assert acts.done == []
+    assert agent.memory.state is State.REPLICA
+
+
+def test_an_open_server_that_nobody_has_opened_is_closed_even_with_a_full_disk(agent: Agent, acts: Acts, monkeypatch) -> None:
+    be_replica(agent)
+    monkeypatch.setattr(agent._store, "keep", lambda _memory: (_ for _ in ()).throw(OSError("no space")))
+    agent.step(replace(REPLICA, database=Database.OPEN))
+    wait(lambda: "close" in acts.done)
+
+
+def test_closing_waits_for_no_operation(agent: Agent, acts: Acts) -> None:
+    be_replica(agent)
+    acts.wait.clear()
+    told(agent, replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4))
+    agent.step(REPLICA)
+    agent._do(Action.CLOSE_SELF, agent.decision)  # type: ignore[arg-type]
+    wait(lambda: acts.done == ["close"])
+    acts.wait.set()
+
+
+def test_only_the_last_word_on_semi_sync_counts(agent: Agent, acts: Acts) -> None:
+    be_replica(agent)
+    acts.wait.clear()
+    agent._submit(Action.REJOIN, acts.rejoin)
+    for action in (Action.GO_ALONE, Action.REARM, Action.GO_ALONE):
+        agent._do(action, agent.decision)  # type: ignore[arg-type]
+    acts.wait.set()
+    wait(lambda: acts.done == ["rejoin"])
+    wait(lambda: agent._job is not None and agent._job.done())
+    agent._do_later()
+    wait(lambda: acts.done == ["rejoin", "go alone"])
+
+
+def test_extra_transactions_stop_a_rejoin_for_good(agent: Agent, acts: Acts) -> None:
+    acts.error = Errant("3 too many", "Run playbooks/rejoin.yml.")
+    lost = replace(REPLICA, follows_peer=False, replicates=False, lag=None)
+    acts.compared = Compared(None, None)
+    deadline = time.monotonic() + 10
+    while agent.memory.state is not State.DIVERGED:
+        assert time.monotonic() < deadline, agent.memory
+        told(agent, PRIMARY)
+        agent.step(lost)
+        time.sleep(0.01)
+    assert [what for what in acts.done if what != "close"] == ["rejoin"]
+    assert agent.status()["errant"].startswith("3 too many")
+    assert "diverged" in agent.status()["alarms"]
+
+
+def test_a_failed_promotion_is_known_to_have_failed(agent: Agent, acts: Acts) -> None:
+    be_replica(agent)
+    acts.error = OperationFailed("the relay log is stuck")
+    told(agent, replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4))
+    agent.step(REPLICA)
+    wait(lambda: agent._failed)
+    assert any(kind == "failed" for kind, _details in agent.notes)  # type: ignore[attr-defined]
+
+
+def test_what_a_person_says_is_heard_without_a_restart(agent: Agent) -> None:
+    be_replica(agent)
+    agent._store.say(paused_until=time.time() + 60)
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert agent.memory.state is State.PAUSED
+    agent._store.say(paused_until=0)
+    for _turn in range(6):
+        told(agent, PRIMARY)
+        agent.step(REPLICA)
+    assert agent.memory.state is State.REPLICA
+
+
+def test_an_operation_of_a_person_is_left_alone(agent: Agent, acts: Acts, monkeypatch) -> None:
+    be_replica(agent)
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    for _turn in range(3):
+        told(agent, PRIMARY)
+        agent.step(replace(REPLICA, database=Database.OPEN))
+    assert agent.memory.state is State.OPERATION
+    assert acts.done == []
+
+
+def test_a_memory_that_cannot_be_read_is_no_empty_one(tmp_path) -> None:
+    (tmp_path / "memory.json").write_text("{")
+    with pytest.raises(ValueError):
+        Store(str(tmp_path)).recall()
