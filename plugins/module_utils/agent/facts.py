@@ -1,0 +1,491 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a view means under a policy and a memory: the conditions of the table, and until when the database may be open. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .model import OPEN_STATES, SEIZING, Blocker, Database, Memory, Order, Running, Said, State, View
+from .policy import AUTOMATIC, WHEN_IN_SYNC, Policy
+
+NOT_OPEN = (Database.CLOSED, Database.GONE)
+# A peer that is fenced, and will not open while this node asks whether it may.
+_WAITING = frozenset(
+    {State.STARTING, State.CLOSED, State.ISOLATED, State.REPLICA, State.REJOINING, State.DIVERGED, State.PAUSED, State.CLAIMING}
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Each public property that says True or False is a condition of the table."""
+
+    policy: Policy
+    memory: Memory
+    view: View
+
+    # Who is heard.
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the peer was heard on any network; counted from the start of the daemon where it never was."""
+        ages = [age for age in self.view.heard.values() if age is not None]
+        since_start = self.view.now - (self.view.now if self.memory.started is None else self.memory.started)
+        return min([*ages, since_start]) if self.view.peer is None else min(ages, default=since_start)
+
+    @property
+    def heard(self) -> bool:
+        return self.view.peer is not None and self.silence <= self.policy.contact_fresh
+
+    @property
+    def peer(self) -> Said:
+        return self.view.peer or Said()
+
+    @property
+    def contact(self) -> float:
+        """Seconds since this node sent the newest beat of which the peer has said that it came."""
+        return math.inf if self.peer.echo is None else self.view.now - self.peer.echo
+
+    @property
+    def in_contact(self) -> bool:
+        """Heard, and certainly not only by beats that had waited in a queue while this node stood still."""
+        return self.heard and self.contact <= self.policy.self_fence_after
+
+    # Authority.
+
+    @property
+    def gateway_ok(self) -> bool:
+        return not self.policy.gateway or self.view.gateway is True
+
+    @property
+    def lease_mine(self) -> bool:
+        return self.policy.witness and self.view.witness.holder == self.policy.name and self.view.witness.left > self.policy.close_budget
+
+    @property
+    def cut_off(self) -> bool:
+        """The peer is silent, and there is no sign that anybody else can be reached."""
+        return not self.heard and not self.gateway_ok and not self.lease_mine
+
+    @property
+    def taken_elsewhere(self) -> bool:
+        """The peer is silent, and the gateway sends the service address to somebody else: so somebody lives."""
+        return not self.heard and self.view.address_here is False and not self.lease_mine
+
+    @property
+    def sole(self) -> bool:
+        """This node alone has everything, and the other one cannot open."""
+        return self.memory.term.writer == self.policy.name and self.memory.term.solo and self.memory.sealed
+
+    @property
+    def promised(self) -> bool:
+        """The peer's last beat was a promise."""
+        peer = self.peer
+        opens = peer.state in SEIZING or (peer.state in OPEN_STATES and peer.state is not State.OPERATION)
+        return not opens and peer.database is not Database.OPEN and peer.term <= self.memory.term
+
+    @property
+    def evidence(self) -> bool:
+        """Without a witness: the peer seems dead, and this node has watched it go without being cut off itself."""
+        return not self.policy.witness and not self.heard and self.memory.watched and self.gateway_ok and not self.taken_elsewhere
+
+    @property
+    def authority(self) -> float:
+        """Until when nobody else opens (View.now)."""
+        now, until = self.view.now, -math.inf
+        if self.policy.witness and self.view.witness.holder == self.policy.name:
+            until = max(until, now + self.view.witness.left)
+        if self.promised and self.peer.echo is not None:
+            until = max(until, self.peer.echo + self.policy.promise)
+        if self.evidence or (self.sole and not self.cut_off and not self.taken_elsewhere):
+            until = max(until, now + 2 * self.policy.close_budget)
+        return until
+
+    @property
+    def open_until(self) -> float:
+        """The last moment at which the database may be opened: closing has to be done when the authority ends."""
+        if self.memory.state is State.PROMOTING and not self.memory.sealed:
+            return -math.inf
+        return self.authority - self.policy.close_budget
+
+    @property
+    def authority_lost(self) -> bool:
+        return self.view.now > self.authority - self.policy.close_budget
+
+    @property
+    def open_without_authority(self) -> bool:
+        return self.database_open and self.authority_lost
+
+    @property
+    def sole_is_open(self) -> bool:
+        return self.database_open and self.sole
+
+    @property
+    def open_and_acknowledged(self) -> bool:
+        return self.database_open and self.acknowledged
+
+    @property
+    def reachable_and_shut(self) -> bool:
+        return self.database_shut and not self.cut_off and not self.taken_elsewhere
+
+    @property
+    def superseded(self) -> bool:
+        return self.memory.term.writer == self.policy.peer
+
+    # The own database.
+
+    @property
+    def database_open(self) -> bool:
+        return self.view.database is Database.OPEN
+
+    @property
+    def database_closed(self) -> bool:
+        return self.view.database is Database.CLOSED
+
+    @property
+    def database_gone(self) -> bool:
+        return self.view.database is Database.GONE
+
+    @property
+    def database_shut(self) -> bool:
+        return self.view.database in NOT_OPEN
+
+    @property
+    def database_known(self) -> bool:
+        return self.view.database in (Database.OPEN, *NOT_OPEN)
+
+    @property
+    def stalled_too_long(self) -> bool:
+        since = self.memory.stalled_since
+        return since is not None and self.view.now - since >= self.policy.stall_patience
+
+    @property
+    def stall_decides(self) -> bool:
+        return self.stalled_too_long and self.policy.stall_failover and self.able_peer
+
+    @property
+    def extra_transactions(self) -> bool:
+        return self.view.extra is True
+
+    @property
+    def no_extra_transactions(self) -> bool:
+        return self.view.extra is False
+
+    @property
+    def in_step(self) -> bool:
+        return self.view.in_step
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.view.acknowledged is True
+
+    @property
+    def unacknowledged(self) -> bool:
+        since = self.memory.unacknowledged_since
+        return since is not None and self.view.now - since >= self.policy.ask_alone_after
+
+    # The peer.
+
+    @property
+    def peer_open(self) -> bool:
+        """The peer is the writer, and says so."""
+        opened = self.peer.database is Database.OPEN or self.peer.state in OPEN_STATES - {State.OPERATION}
+        return self.heard and opened and self.memory.term.writer == self.policy.peer
+
+    @property
+    def no_primary(self) -> bool:
+        return not self.peer_open
+
+    @property
+    def peer_idle(self) -> bool:
+        return self.heard and self.peer.state in (State.CLOSED, State.CLAIMING) and self.peer.fenced and not self.peer.takeover
+
+    @property
+    def peer_seizing(self) -> bool:
+        return self.heard and self.peer.state in SEIZING
+
+    @property
+    def peer_ceded(self) -> bool:
+        return self.peer.ceded >= self.memory.term.epoch and self.view.peer is not None
+
+    @property
+    def peer_ceded_unused(self) -> bool:
+        return self.acknowledged and self.peer_ceded
+
+    @property
+    def able_peer(self) -> bool:
+        return self.heard and self.peer.able and self.peer.term == self.memory.term
+
+    @property
+    def peer_in_step(self) -> bool:
+        tried = self.memory.tried_at
+        due = tried is None or self.view.now - tried >= self.policy.rearm_every
+        return self.heard and self.peer.in_step and self.peer.state is State.REPLICA and self.peer.term == self.memory.term and due
+
+    # A promotion.
+
+    @property
+    def complete(self) -> bool:
+        """Nobody has acknowledged what is not here."""
+        return self.memory.term.writer == self.policy.name or not self.memory.term.solo
+
+    @property
+    def paused(self) -> bool:
+        return max(self.view.paused_until, self.peer.paused_until) > self.view.wall
+
+    @property
+    def cooling(self) -> bool:
+        at = self.memory.failover_at
+        return at > self.view.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
+
+    def preconditions(self) -> list[Blocker]:
+        """What every automatic promotion of this node needs."""
+        term = self.memory.term
+        rows = [
+            ("policy", self.policy.failover, AUTOMATIC, self.policy.failover == AUTOMATIC),
+            ("pause", "paused" if self.paused else "none", "none", not self.paused),
+            ("operation", self.view.running.value, "none", self.view.running in (Running.NONE, Running.FAILED)),
+            ("own database", self.view.database.value, Database.CLOSED.value, self.database_closed),
+            ("complete", f"term {term.epoch}: {term.writer or 'nobody'}{' alone' if term.solo else ''}",
+             "every acknowledged write is here", self.complete),
+            ("in step", _yes(self.view.promotable), "yes, when the primary was last heard", self.view.promotable),
+            ("extra transactions", _yes(self.view.extra), "no", self.view.extra is not True),
+        ]  # fmt: skip
+        return [Blocker(*row) for row in rows]
+
+    def of_takeover(self) -> list[Blocker]:
+        """The primary's node lives and asks for it."""
+        peer = self.peer
+        rows = [
+            ("primary asks", _yes(self.heard and peer.takeover and peer.fenced), "yes: its server has ended", self.heard and peer.takeover and peer.fenced),
+            ("primary cedes", f"term {peer.ceded}", f"term {self.memory.term.epoch}", peer.term == self.memory.term and self.peer_ceded),
+            ("contact", f"{self.contact:.2f} s", f"both ways within {self.policy.self_fence_after:.2f} s", self.in_contact),
+            ("cool-down", "running" if self.cooling else "over", "over, or acknowledged", not self.cooling),
+        ]  # fmt: skip
+        return [Blocker(*row) for row in rows]
+
+    def of_silence(self) -> list[Blocker]:
+        """The primary's node says nothing."""
+        view, policy = self.view, self.policy
+        rows = [
+            ("silence", f"{self.silence:.2f} s", f"{policy.promote_after:g} s on all networks", self.silence >= policy.promote_after and not self.heard),
+            ("primary's machine", _answers(view.knock), "does not answer", view.knock is False),
+        ]  # fmt: skip
+        if policy.witness:
+            witness = view.witness
+            free = witness.reachable and (witness.holder in ("", policy.name) or witness.left <= 0)
+            found = f"held by {witness.holder}" if witness.left > 0 else "free" if witness.reachable else "witness not reachable"
+            rows += [
+                ("lease", found, "free", free),
+                ("not ceded", f"term {self.memory.ceded}", f"below {self.memory.term.epoch}", self.memory.ceded < self.memory.term.epoch),
+            ]
+        else:
+            known = view.gateway if policy.gateway else None
+            rows += [
+                ("own gateway", _answers(known) if policy.gateway else "not configured", "answers", known is True),
+                ("watched", _yes(self.memory.watched), "this node was not cut off or asleep since the primary was last heard", self.memory.watched),
+                ("service address", _yes(view.address_here), "not sent elsewhere by the gateway", view.address_here is not False),
+                ("not ceded", f"term {self.memory.ceded}", f"below {self.memory.term.epoch}", self.memory.ceded < self.memory.term.epoch),
+            ]  # fmt: skip
+        return [Blocker(*row) for row in rows]
+
+    @property
+    def able(self) -> bool:
+        return all(row.met for row in self.preconditions()) and not self.cooling
+
+    @property
+    def takeover_granted(self) -> bool:
+        return all(row.met for row in [*self.preconditions(), *self.of_takeover()])
+
+    @property
+    def silence_proves_death(self) -> bool:
+        return not self.policy.witness and all(row.met for row in [*self.preconditions(), *self.of_silence()])
+
+    @property
+    def lease_is_free(self) -> bool:
+        """It may be acquired, to open what is here: as the replica, or as the writer that comes back first."""
+        if not self.policy.witness or not all(row.met for row in self.of_silence()):
+            return False
+        if self.memory.term.writer == self.policy.name:
+            return self.database_closed and not self.paused and self.view.running in (Running.NONE, Running.FAILED)
+        return all(row.met for row in self.preconditions())
+
+    @property
+    def lease_lost(self) -> bool:
+        return not self.lease_mine and not self.lease_is_free
+
+    @property
+    def lease_mine_as_writer(self) -> bool:
+        return self.lease_mine and self.memory.term.writer == self.policy.name
+
+    @property
+    def lease_mine_as_replica(self) -> bool:
+        return self.lease_mine and all(row.met for row in self.preconditions())
+
+    @property
+    def published(self) -> bool:
+        """The witness holds this node's solo term."""
+        return self.lease_mine and self.view.witness.term == self.memory.term and self.memory.term.solo and not self.memory.sealed
+
+    @property
+    def to_publish(self) -> bool:
+        return self.lease_mine and not self.memory.term.solo
+
+    @property
+    def alone_on_evidence(self) -> bool:
+        dead = self.silence >= self.policy.alone_after and self.view.knock is False
+        return self.policy.alone_on_evidence and self.evidence and dead
+
+    # Opening again.
+
+    @property
+    def give_up_takeover(self) -> bool:
+        waited = self.view.now - self.memory.since
+        unable = self.heard and not self.peer.able and waited > 3 * self.policy.tick
+        return self.memory.takeover and self.database_closed and (unable or waited >= self.policy.takeover_wait)
+
+    @property
+    def claim_due(self) -> bool:
+        """Both are closed, both know the same term, and this node is the one that should open."""
+        peer, term = self.peer, self.memory.term
+        both = self.heard and self.database_closed and peer.fenced and peer.state in _WAITING and peer.state is not State.CLAIMING
+        if not both or self.memory.takeover or peer.takeover or peer.term != term or self.contact > self.policy.self_fence_after:
+            return False
+        if self.view.running not in (Running.NONE, Running.FAILED) or self.view.now - self.memory.since < 2 * self.policy.tick:
+            return False
+        return self._chosen() and (not self.paused or term.writer == self.policy.name)
+
+    def _chosen(self) -> bool:
+        term, mine = self.memory.term, self.memory.term.writer == self.policy.name
+        if term.solo:
+            return mine
+        # The peer's server does not run: it was the replica, so everything acknowledged is here.
+        if mine and self.peer.database is Database.GONE:
+            return True
+        if self.view.ahead is not True or self.peer.ahead is None:
+            return False
+        if self.peer.ahead is False:
+            return True
+        return mine if term.writer else self.policy.outranks_peer
+
+    @property
+    def agreed(self) -> bool:
+        """The peer has heard the claim, is closed, and makes none itself."""
+        peer = self.peer
+        heard_claim = peer.echo is not None and peer.echo >= self.memory.since and self.contact <= self.policy.self_fence_after / 2
+        waits = peer.state in _WAITING and peer.state is not State.CLAIMING
+        return self.heard and heard_claim and waits and peer.fenced and self.promised and self.database_closed
+
+    @property
+    def claim_refused(self) -> bool:
+        peer = self.peer
+        rival = peer.state is State.CLAIMING and not self.policy.outranks_peer
+        seizes = peer.state in SEIZING or peer.database is Database.OPEN
+        return not self.heard or rival or seizes or peer.term > self.memory.term or not self.database_closed or self._waited_claim
+
+    @property
+    def _waited_claim(self) -> bool:
+        return self.view.now - self.memory.since >= self.policy.claim_wait
+
+    @property
+    def sole_may_open(self) -> bool:
+        """The peer is silent, and it cannot open: what this node opened before, it opens again."""
+        waited = self.silence >= self.policy.start_wait and not self.heard
+        may = self.sole and self.database_closed and not self.cut_off and not self.taken_elsewhere and self.gateway_ok
+        return waited and may and self.view.running in (Running.NONE, Running.FAILED)
+
+    @property
+    def boot_alone_due(self) -> bool:
+        after = self.policy.boot_alone
+        if after is None or self.heard or self.paused or self.policy.failover != AUTOMATIC:
+            return False
+        alone = self.silence >= after and self.view.knock is False and self.gateway_ok and not self.policy.witness
+        return alone and self.database_closed and self.view.running is Running.NONE
+
+    @property
+    def resumes(self) -> bool:
+        """The daemon has been restarted beside an open database that is rightly open."""
+        mine = self.memory.term.writer == self.policy.name
+        return self.database_open and mine and not self.authority_lost and not self.memory.term.solo
+
+    @property
+    def resumes_alone(self) -> bool:
+        return self.database_open and self.sole and not self.authority_lost
+
+    @property
+    def start_over(self) -> bool:
+        """Nothing more can be expected from waiting at the start."""
+        waited = self.view.now - self.memory.since
+        if self.database_open:
+            return self.superseded or waited >= self.policy.self_fence_after
+        return self.database_shut and (self.heard or waited >= self.policy.contact_fresh)
+
+    # Replication, operations, persons.
+
+    @property
+    def rejoin_due(self) -> bool:
+        tried = self.memory.tried_at
+        due = tried is None or self.view.now - tried >= self.policy.rejoin_every
+        return self.peer_open and not self.view.in_step and due and self.view.running in (Running.NONE, Running.FAILED)
+
+    @property
+    def out_of_step_long(self) -> bool:
+        since = self.memory.out_of_step_since
+        return self.peer_open and since is not None and self.view.now - since >= self.policy.rejoin_every
+
+    @property
+    def rearm_failed(self) -> bool:
+        return not self.heard or self.view.now - self.memory.since >= self.policy.rearm_wait
+
+    @property
+    def failback_due(self) -> bool:
+        since = self.memory.in_step_since
+        settled = since is not None and self.view.now - since >= self.policy.failback_after
+        wanted = self.policy.failback == WHEN_IN_SYNC and self.policy.preferred == self.policy.name
+        armed = self.peer.state is State.PRIMARY and self.peer_open
+        tried = self.memory.tried_at
+        due = tried is None or self.view.now - tried >= self.policy.failback_after
+        return wanted and settled and armed and due and self.able
+
+    @property
+    def foreign_operation(self) -> bool:
+        return self.view.running is Running.FOREIGN
+
+    @property
+    def operation_missing(self) -> bool:
+        """It was asked for, and nothing runs."""
+        return self.view.running in (Running.NONE, Running.FAILED) and self.view.now - self.memory.since >= 4 * self.policy.tick
+
+    @property
+    def sealed_but_missing(self) -> bool:
+        return self.memory.sealed and self.operation_missing
+
+    @property
+    def operation_failed(self) -> bool:
+        """Certain: it has ended, and this database was never open."""
+        return self.view.running is Running.FAILED and not self.memory.opened and self.database_closed
+
+    @property
+    def operation_too_long(self) -> bool:
+        return self.view.now - self.memory.since >= self.policy.operation_wait
+
+    @property
+    def person_says_open(self) -> bool:
+        return self.view.order is Order.OPEN and self.database_closed and not self.peer_open
+
+    @property
+    def person_says_rejoin(self) -> bool:
+        return self.view.order is Order.REJOIN and self.peer_open
+
+    @property
+    def not_paused(self) -> bool:
+        return not self.paused
+
+
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"
+
+
+def _answers(value: bool | None) -> str:
+    return "unknown" if value is None else "answers" if value else "does not answer"

@@ -1,0 +1,243 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One step: a policy, a memory and a view in; a decision out. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .facts import NOT_OPEN, Facts
+from .model import (
+    OPEN_STATES,
+    SEIZING,
+    Action,
+    Blocker,
+    Database,
+    Decision,
+    Memory,
+    Running,
+    Said,
+    State,
+    Term,
+    View,
+)  # fmt: skip
+from .policy import AUTOMATIC, Policy
+from .table import Effect, Row, choose
+
+STAY = "stay"
+# In these a node may let the other one go on without it.
+_CEDES = frozenset(State) - SEIZING - OPEN_STATES - {State.CLAIMING}
+
+
+def step(policy: Policy, memory: Memory, view: View) -> Decision:
+    """Decide. Call it at least every policy.tick, and at once when something has changed."""
+    memory = _observe(policy, memory, view)
+    facts = Facts(policy, memory, view)
+    row = choose(memory.state, lambda condition: bool(getattr(facts, condition)))
+    actions: list[Action] = list(row.actions) if row else []
+    if row:
+        memory = _follow(policy, memory, view, row)
+    facts = Facts(policy, memory, view)
+    memory, actions = _reflexes(facts, actions)
+    facts = Facts(policy, memory, view)
+    return Decision(
+        memory,
+        tuple(dict.fromkeys(actions)),
+        _alarms(facts),
+        row.condition if row else STAY,
+        row.reason if row else f"nothing to change: {memory.state.value}",
+        why_not(policy, memory, view),
+        facts.open_until,
+        say(facts),
+    )
+
+
+def why_not(policy: Policy, memory: Memory, view: View) -> tuple[Blocker, ...]:
+    """Each condition of a promotion of this node, with what was found and what is needed."""
+    facts = Facts(policy, memory, view)
+    asked = facts.heard and facts.peer.takeover
+    return (*facts.preconditions(), *(facts.of_takeover() if asked or facts.heard else facts.of_silence()))
+
+
+def say(facts: Facts) -> Said:
+    """What the next heartbeat says. The daemon adds the echo."""
+    memory, view = facts.memory, facts.view
+    shut = memory.last_sure in NOT_OPEN and memory.state not in OPEN_STATES - {State.OPERATION}
+    return Said(
+        state=memory.state,
+        database=view.database,
+        term=memory.term,
+        ceded=memory.ceded,
+        fenced=shut and memory.state not in SEIZING and view.database is not Database.OPEN,
+        takeover=memory.takeover,
+        able=facts.able,
+        in_step=view.in_step,
+        ahead=view.ahead,
+        paused_until=max(view.paused_until, 0.0),
+        failover_at=memory.failover_at,
+    )
+
+
+# Before the table.
+
+
+def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
+    """Take over what others know, and note since when things are as they are."""
+    now = view.now
+    if memory.since < 0:
+        memory = replace(memory, since=now, started=now)
+    memory = _adopt(memory, policy, view)
+    facts = Facts(policy, memory, view)
+    watched = memory.watched
+    frozen = view.frozen or (memory.stepped is not None and now - memory.stepped > policy.contact_fresh)
+    if frozen or (not facts.heard and not facts.gateway_ok):
+        watched = False
+    elif facts.in_contact:
+        watched = True
+    known = view.database in (Database.OPEN, *NOT_OPEN)
+    return replace(
+        memory,
+        stepped=now,
+        watched=watched,
+        last_sure=view.database if known else memory.last_sure,
+        opened=memory.opened or view.database is Database.OPEN,
+        unacknowledged_since=_since(memory.unacknowledged_since, view.acknowledged is False, now),
+        stalled_since=_since(memory.stalled_since, view.database is Database.STALLED, now),
+        in_step_since=_since(memory.in_step_since, view.in_step, now),
+        out_of_step_since=_since(memory.out_of_step_since, not view.in_step, now),
+    )
+
+
+def _adopt(memory: Memory, policy: Policy, view: View) -> Memory:
+    """The highest term is true."""
+    term = max([memory.term, view.peer.term if view.peer else Term(), view.witness.term if view.witness.reachable else Term()])
+    failover_at = max(memory.failover_at, view.peer.failover_at if view.peer else 0.0)
+    if term == memory.term:
+        return replace(memory, failover_at=failover_at)
+    mine = term.writer == policy.name
+    # This node's own term of which it knows nothing: its disk was exchanged. It is not alone for sure.
+    return replace(memory, term=term, sealed=False, takeover=memory.takeover and mine, failover_at=failover_at)
+
+
+def _since(since: float | None, holds: bool, now: float) -> float | None:
+    return None if not holds else now if since is None else since
+
+
+# What a row does.
+
+
+def _follow(policy: Policy, memory: Memory, view: View, row: Row) -> Memory:
+    entered = row.next is not memory.state
+    if entered:
+        memory = replace(memory, state=row.next, since=view.now)
+        if row.next in (State.PROMOTING, State.OPENING):
+            memory = replace(memory, opened=view.database is Database.OPEN)
+        if row.next in (State.ALONE, State.REJOINING) and row.state not in (State.REARMING, State.REJOINING):
+            memory = replace(memory, tried_at=None)
+        if row.next is not State.CLOSED:
+            memory = replace(memory, takeover=False)
+    if {Action.REJOIN, Action.REPLACE, Action.REARM, Action.FAILBACK} & set(row.actions):
+        memory = replace(memory, tried_at=view.now)
+    for effect in row.effects:
+        memory = _apply(effect, policy, memory, view)
+    return memory
+
+
+def _apply(effect: Effect, policy: Policy, memory: Memory, view: View) -> Memory:
+    term, me = memory.term, policy.name
+    if effect in (Effect.PROMOTION_TERM, Effect.ORDERED_TERM):
+        at = view.wall if effect is Effect.PROMOTION_TERM else memory.failover_at
+        return replace(memory, previous=term, term=Term(term.epoch + 1, me, True), sealed=False, failover_at=at)
+    if effect is Effect.SOLO_TERM:
+        return replace(memory, term=Term(term.epoch + 1, me, True), sealed=False)
+    if effect is Effect.ARMED_TERM:
+        return replace(memory, term=Term(term.epoch + 1, me, False), sealed=False)
+    if effect is Effect.OPENING_TERM:
+        return replace(memory, term=Term(term.epoch + 1, me, term.solo))
+    if effect is Effect.GIVE_BACK:
+        back = memory.previous
+        return replace(memory, term=Term(term.epoch + 1, back.writer or me, back.solo), sealed=False)
+    if effect is Effect.SEAL:
+        return replace(memory, sealed=True)
+    if effect is Effect.ASK:
+        if memory.term.solo:
+            return memory
+        return replace(memory, takeover=True, ceded=memory.term.epoch)
+    return replace(memory, takeover=False, since=view.now)
+
+
+# Whatever the row.
+
+
+def _reflexes(facts: Facts, actions: list[Action]) -> tuple[Memory, list[Action]]:
+    """Closing until it is closed, ceding, and the lease: in every state."""
+    memory, view, policy = facts.memory, facts.view, facts.policy
+    closing = Action.CLOSE_SELF in actions or Action.KILL_SELF in actions
+    must_be_shut = memory.state not in OPEN_STATES and memory.state is not State.STARTING
+    if must_be_shut and view.database not in NOT_OPEN and (memory.closing_since is not None or view.database is Database.OPEN):
+        actions, closing = [*actions, Action.CLOSE_SELF], True
+    if closing or (memory.closing_since is not None and must_be_shut and view.database not in NOT_OPEN):
+        since = view.now if memory.closing_since is None else memory.closing_since
+        memory = replace(memory, closing_since=since)
+        if view.now - since >= policy.close_within and view.database not in NOT_OPEN:
+            actions = [*actions, Action.KILL_SELF]
+    else:
+        memory = replace(memory, closing_since=None)
+    memory = _cede(facts, memory)
+    return _lease(Facts(policy, memory, view), actions)
+
+
+def _cede(facts: Facts, memory: Memory) -> Memory:
+    """Let the writer go on without this node: it asks, or this node's server has ended anyway."""
+    if memory.state not in _CEDES or memory.term.writer != facts.policy.peer or memory.term.solo:
+        return memory
+    asked = facts.heard and facts.peer.state is State.GOING_ALONE and facts.peer.term == memory.term
+    if (asked or facts.database_gone) and memory.ceded < memory.term.epoch:
+        return replace(memory, ceded=memory.term.epoch)
+    return memory
+
+
+def _lease(facts: Facts, actions: list[Action]) -> tuple[Memory, list[Action]]:
+    """The writer renews; whoever is not may not keep it."""
+    memory, view, policy = facts.memory, facts.view, facts.policy
+    if not policy.witness:
+        return memory, [a for a in actions if a not in (Action.RENEW_LEASE, Action.RELEASE_LEASE)]
+    writes = memory.state in OPEN_STATES | {State.ACQUIRING} and memory.term.writer == policy.name
+    seeks = memory.state is State.ACQUIRING
+    holds = view.witness.holder == policy.name and view.witness.left > 0
+    if writes or seeks:
+        asked = Action.RENEW_LEASE in actions
+        unpublished = memory.term != view.witness.term or seeks
+        wait = 2 * policy.tick if unpublished else policy.renew_every
+        due = memory.renewed_at is None or view.now - memory.renewed_at >= wait
+        if asked or due:
+            actions = [*actions, Action.RENEW_LEASE]
+            memory = replace(memory, renewed_at=view.now)
+    elif holds and facts.database_shut and view.running is not Running.OWN and Action.RELEASE_LEASE not in actions:
+        actions = [*actions, Action.RELEASE_LEASE]
+    return memory, actions
+
+
+def _alarms(facts: Facts) -> tuple[str, ...]:
+    """Names of what a person should know, as long as it is so."""
+    memory, view, policy = facts.memory, facts.view, facts.policy
+    waited = view.now - memory.since
+    nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
+    manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
+    rows = [
+        ("manual_failover_needed", manual and (facts.peer.takeover or (not facts.heard and waited >= policy.promote_after))),
+        ("database_stalled", facts.stalled_too_long),
+        ("peer_agent_silent", not facts.heard and view.knock is True and facts.silence >= policy.promote_after),
+        ("diverged", memory.state is State.DIVERGED),
+        ("data_comparison_failed", memory.state is State.CLOSED and view.ahead is False and facts.heard and facts.peer.ahead is False),
+        ("both_open", facts.heard and facts.database_open and facts.peer.database is Database.OPEN),
+        ("address_elsewhere", facts.taken_elsewhere),
+        ("isolated", memory.state is State.ISOLATED),
+        ("alone", memory.state is State.ALONE),
+        ("writes_wait_for_the_replica", memory.state is State.GOING_ALONE and waited >= policy.alone_after),
+        ("nobody_is_primary", nobody),
+        ("opened_by_somebody_else", facts.database_open and memory.state not in OPEN_STATES and memory.closing_since is None),
+        ("witness_not_reachable", policy.witness and not view.witness.reachable),
+    ]
+    return tuple(name for name, holds in rows if holds)
