@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import typing as t
 from dataclasses import dataclass
 
 from .model import OPEN_STATES, SEIZING, Blocker, Database, Memory, Order, Running, Said, State, View
@@ -18,6 +19,21 @@ _WAITING = frozenset(
 )
 
 
+T = t.TypeVar("T")
+
+
+class fact(t.Generic[T]):
+    """A property that is worked out once: the values do not change."""
+
+    def __init__(self, work_out: t.Callable[[t.Any], T]) -> None:
+        self.work_out, self.name = work_out, work_out.__name__
+        self.__doc__ = work_out.__doc__
+
+    def __get__(self, instance: t.Any, owner: t.Any = None) -> T:
+        value = instance.__dict__[self.name] = self.work_out(instance)
+        return value
+
+
 @dataclass(frozen=True)
 class Facts:
     """Each public property that says True or False is a condition of the table."""
@@ -28,69 +44,69 @@ class Facts:
 
     # Who is heard.
 
-    @property
+    @fact
     def silence(self) -> float:
         """Seconds since the peer was heard on any network; counted from the start of the daemon where it never was."""
         ages = [age for age in self.view.heard.values() if age is not None]
         since_start = self.view.now - (self.view.now if self.memory.started is None else self.memory.started)
         return min([*ages, since_start]) if self.view.peer is None else min(ages, default=since_start)
 
-    @property
+    @fact
     def heard(self) -> bool:
         return self.view.peer is not None and self.silence <= self.policy.contact_fresh
 
-    @property
+    @fact
     def peer(self) -> Said:
         return self.view.peer or Said()
 
-    @property
+    @fact
     def contact(self) -> float:
         """Seconds since this node sent the newest beat of which the peer has said that it came."""
         return math.inf if self.peer.echo is None else self.view.now - self.peer.echo
 
-    @property
+    @fact
     def in_contact(self) -> bool:
         """Heard, and certainly not only by beats that had waited in a queue while this node stood still."""
         return self.heard and self.contact <= self.policy.self_fence_after
 
     # Authority.
 
-    @property
+    @fact
     def gateway_ok(self) -> bool:
         return not self.policy.gateway or self.view.gateway is True
 
-    @property
+    @fact
     def lease_mine(self) -> bool:
         return self.policy.witness and self.view.witness.holder == self.policy.name and self.view.witness.left > self.policy.close_budget
 
-    @property
+    @fact
     def cut_off(self) -> bool:
         """The peer is silent, and there is no sign that anybody else can be reached."""
         return not self.heard and not self.gateway_ok and not self.lease_mine
 
-    @property
+    @fact
     def taken_elsewhere(self) -> bool:
         """The peer is silent, and the gateway sends the service address to somebody else: so somebody lives."""
         return not self.heard and self.view.address_here is False and not self.lease_mine
 
-    @property
+    @fact
     def sole(self) -> bool:
         """This node alone has everything, and the other one cannot open."""
         return self.memory.term.writer == self.policy.name and self.memory.term.solo and self.memory.sealed
 
-    @property
+    @fact
     def promised(self) -> bool:
         """The peer's last beat was a promise."""
         peer = self.peer
         opens = peer.state in SEIZING or (peer.state in OPEN_STATES and peer.state is not State.OPERATION)
         return not opens and peer.database is not Database.OPEN and peer.term <= self.memory.term
 
-    @property
+    @fact
     def evidence(self) -> bool:
         """Without a witness: the peer seems dead, and this node has watched it go without being cut off itself."""
         return not self.policy.witness and not self.heard and self.memory.watched and self.gateway_ok and not self.taken_elsewhere
 
-    @property
+    @fact
     def authority(self) -> float:
         """Until when nobody else opens (View.now)."""
         now, until = self.view.now, -math.inf
@@ -102,122 +118,126 @@ class Facts:
             until = max(until, now + 2 * self.policy.close_budget)
         return until
 
-    @property
+    @fact
     def open_until(self) -> float:
         """The last moment at which the database may be opened: closing has to be done when the authority ends."""
         if self.memory.state is State.PROMOTING and not self.memory.sealed:
             return -math.inf
         return self.authority - self.policy.close_budget
 
-    @property
+    @fact
     def authority_lost(self) -> bool:
         return self.view.now > self.authority - self.policy.close_budget
 
-    @property
+    @fact
     def open_without_authority(self) -> bool:
         return self.database_open and self.authority_lost
 
-    @property
+    @fact
     def sole_is_open(self) -> bool:
         return self.database_open and self.sole
 
-    @property
+    @fact
     def open_and_acknowledged(self) -> bool:
         return self.database_open and self.acknowledged
 
-    @property
+    @fact
     def reachable_and_shut(self) -> bool:
         return self.database_shut and not self.cut_off and not self.taken_elsewhere
 
-    @property
+    @fact
     def superseded(self) -> bool:
         return self.memory.term.writer == self.policy.peer
 
     # The own database.
 
-    @property
+    @fact
     def database_open(self) -> bool:
         return self.view.database is Database.OPEN
 
-    @property
+    @fact
+    def opened_by_somebody(self) -> bool:
+        return self.database_open and self.memory.closing_since is None
+
+    @fact
     def database_closed(self) -> bool:
         return self.view.database is Database.CLOSED
 
-    @property
+    @fact
     def database_gone(self) -> bool:
         return self.view.database is Database.GONE
 
-    @property
+    @fact
     def database_shut(self) -> bool:
         return self.view.database in NOT_OPEN
 
-    @property
+    @fact
     def database_known(self) -> bool:
         return self.view.database in (Database.OPEN, *NOT_OPEN)
 
-    @property
+    @fact
     def stalled_too_long(self) -> bool:
         since = self.memory.stalled_since
         return since is not None and self.view.now - since >= self.policy.stall_patience
 
-    @property
+    @fact
     def stall_decides(self) -> bool:
         return self.stalled_too_long and self.policy.stall_failover and self.able_peer
 
-    @property
+    @fact
     def extra_transactions(self) -> bool:
         return self.view.extra is True
 
-    @property
+    @fact
     def no_extra_transactions(self) -> bool:
         return self.view.extra is False
 
-    @property
+    @fact
     def in_step(self) -> bool:
         return self.view.in_step
 
-    @property
+    @fact
     def acknowledged(self) -> bool:
         return self.view.acknowledged is True
 
-    @property
+    @fact
     def unacknowledged(self) -> bool:
         since = self.memory.unacknowledged_since
         return since is not None and self.view.now - since >= self.policy.ask_alone_after
 
     # The peer.
 
-    @property
+    @fact
     def peer_open(self) -> bool:
         """The peer is the writer, and says so."""
         opened = self.peer.database is Database.OPEN or self.peer.state in OPEN_STATES - {State.OPERATION}
         return self.heard and opened and self.memory.term.writer == self.policy.peer
 
-    @property
+    @fact
     def no_primary(self) -> bool:
         return not self.peer_open
 
-    @property
+    @fact
     def peer_idle(self) -> bool:
         return self.heard and self.peer.state in (State.CLOSED, State.CLAIMING) and self.peer.fenced and not self.peer.takeover
 
-    @property
+    @fact
     def peer_seizing(self) -> bool:
         return self.heard and self.peer.state in SEIZING
 
-    @property
+    @fact
     def peer_ceded(self) -> bool:
         return self.peer.ceded >= self.memory.term.epoch and self.view.peer is not None
 
-    @property
+    @fact
     def peer_ceded_unused(self) -> bool:
         return self.acknowledged and self.peer_ceded
 
-    @property
+    @fact
     def able_peer(self) -> bool:
         return self.heard and self.peer.able and self.peer.term == self.memory.term
 
-    @property
+    @fact
     def peer_in_step(self) -> bool:
         tried = self.memory.tried_at
         due = tried is None or self.view.now - tried >= self.policy.rearm_every
@@ -225,20 +245,21 @@ class Facts:
 
     # A promotion.
 
-    @property
+    @fact
     def complete(self) -> bool:
         """Nobody has acknowledged what is not here."""
         return self.memory.term.writer == self.policy.name or not self.memory.term.solo
 
-    @property
+    @fact
     def paused(self) -> bool:
         return max(self.view.paused_until, self.peer.paused_until) > self.view.wall
 
-    @property
+    @fact
     def cooling(self) -> bool:
         at = self.memory.failover_at
         return at > self.view.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
 
+    @fact
     def preconditions(self) -> list[Blocker]:
         """What every automatic promotion of this node needs."""
         term = self.memory.term
@@ -254,6 +275,7 @@ class Facts:
         ]  # fmt: skip
         return [Blocker(*row) for row in rows]
 
+    @fact
     def of_takeover(self) -> list[Blocker]:
         """The primary's node lives and asks for it."""
         peer = self.peer
@@ -265,6 +287,7 @@ class Facts:
         ]  # fmt: skip
         return [Blocker(*row) for row in rows]
 
+    @fact
     def of_silence(self) -> list[Blocker]:
         """The primary's node says nothing."""
         view, policy = self.view, self.policy
@@ -290,62 +313,62 @@ class Facts:
             ]  # fmt: skip
         return [Blocker(*row) for row in rows]
 
-    @property
+    @fact
     def able(self) -> bool:
-        return all(row.met for row in self.preconditions()) and not self.cooling
+        return all(row.met for row in self.preconditions) and not self.cooling
 
-    @property
+    @fact
     def takeover_granted(self) -> bool:
-        return all(row.met for row in [*self.preconditions(), *self.of_takeover()])
+        return all(row.met for row in [*self.preconditions, *self.of_takeover])
 
-    @property
+    @fact
     def silence_proves_death(self) -> bool:
-        return not self.policy.witness and all(row.met for row in [*self.preconditions(), *self.of_silence()])
+        return not self.policy.witness and all(row.met for row in [*self.preconditions, *self.of_silence])
 
-    @property
+    @fact
     def lease_is_free(self) -> bool:
         """It may be acquired, to open what is here: as the replica, or as the writer that comes back first."""
-        if not self.policy.witness or not all(row.met for row in self.of_silence()):
+        if not self.policy.witness or not all(row.met for row in self.of_silence):
             return False
         if self.memory.term.writer == self.policy.name:
             return self.database_closed and not self.paused and self.view.running in (Running.NONE, Running.FAILED)
-        return all(row.met for row in self.preconditions())
+        return all(row.met for row in self.preconditions)
 
-    @property
+    @fact
     def lease_lost(self) -> bool:
         return not self.lease_mine and not self.lease_is_free
 
-    @property
+    @fact
     def lease_mine_as_writer(self) -> bool:
         return self.lease_mine and self.memory.term.writer == self.policy.name
 
-    @property
+    @fact
     def lease_mine_as_replica(self) -> bool:
-        return self.lease_mine and all(row.met for row in self.preconditions())
+        return self.lease_mine and all(row.met for row in self.preconditions)
 
-    @property
+    @fact
     def published(self) -> bool:
         """The witness holds this node's solo term."""
         return self.lease_mine and self.view.witness.term == self.memory.term and self.memory.term.solo and not self.memory.sealed
 
-    @property
+    @fact
     def to_publish(self) -> bool:
         return self.lease_mine and not self.memory.term.solo
 
-    @property
+    @fact
     def alone_on_evidence(self) -> bool:
         dead = self.silence >= self.policy.alone_after and self.view.knock is False
         return self.policy.alone_on_evidence and self.evidence and dead
 
     # Opening again.
 
-    @property
+    @fact
     def give_up_takeover(self) -> bool:
         waited = self.view.now - self.memory.since
         unable = self.heard and not self.peer.able and waited > 3 * self.policy.tick
         return self.memory.takeover and self.database_closed and (unable or waited >= self.policy.takeover_wait)
 
-    @property
+    @fact
     def claim_due(self) -> bool:
         """Both are closed, both know the same term, and this node is the one that should open."""
         peer, term = self.peer, self.memory.term
@@ -369,7 +392,7 @@ class Facts:
             return True
         return mine if term.writer else self.policy.outranks_peer
 
-    @property
+    @fact
     def agreed(self) -> bool:
         """The peer has heard the claim, is closed, and makes none itself."""
         peer = self.peer
@@ -377,25 +400,25 @@ class Facts:
         waits = peer.state in _WAITING and peer.state is not State.CLAIMING
         return self.heard and heard_claim and waits and peer.fenced and self.promised and self.database_closed
 
-    @property
+    @fact
     def claim_refused(self) -> bool:
         peer = self.peer
         rival = peer.state is State.CLAIMING and not self.policy.outranks_peer
         seizes = peer.state in SEIZING or peer.database is Database.OPEN
         return not self.heard or rival or seizes or peer.term > self.memory.term or not self.database_closed or self._waited_claim
 
-    @property
+    @fact
     def _waited_claim(self) -> bool:
         return self.view.now - self.memory.since >= self.policy.claim_wait
 
-    @property
+    @fact
     def sole_may_open(self) -> bool:
         """The peer is silent, and it cannot open: what this node opened before, it opens again."""
         waited = self.silence >= self.policy.start_wait and not self.heard
         may = self.sole and self.database_closed and not self.cut_off and not self.taken_elsewhere and self.gateway_ok
         return waited and may and self.view.running in (Running.NONE, Running.FAILED)
 
-    @property
+    @fact
     def boot_alone_due(self) -> bool:
         after = self.policy.boot_alone
         if after is None or self.heard or self.paused or self.policy.failover != AUTOMATIC:
@@ -403,17 +426,17 @@ class Facts:
         alone = self.silence >= after and self.view.knock is False and self.gateway_ok and not self.policy.witness
         return alone and self.database_closed and self.view.running is Running.NONE
 
-    @property
+    @fact
     def resumes(self) -> bool:
         """The daemon has been restarted beside an open database that is rightly open."""
         mine = self.memory.term.writer == self.policy.name
         return self.database_open and mine and not self.authority_lost and not self.memory.term.solo
 
-    @property
+    @fact
     def resumes_alone(self) -> bool:
         return self.database_open and self.sole and not self.authority_lost
 
-    @property
+    @fact
     def start_over(self) -> bool:
         """Nothing more can be expected from waiting at the start."""
         waited = self.view.now - self.memory.since
@@ -423,22 +446,22 @@ class Facts:
 
     # Replication, operations, persons.
 
-    @property
+    @fact
     def rejoin_due(self) -> bool:
         tried = self.memory.tried_at
         due = tried is None or self.view.now - tried >= self.policy.rejoin_every
-        return self.peer_open and not self.view.in_step and due and self.view.running in (Running.NONE, Running.FAILED)
+        return self.peer_open and self.peer.database is Database.OPEN and not self.view.in_step and due and self.view.running in (Running.NONE, Running.FAILED)
 
-    @property
+    @fact
     def out_of_step_long(self) -> bool:
         since = self.memory.out_of_step_since
         return self.peer_open and since is not None and self.view.now - since >= self.policy.rejoin_every
 
-    @property
+    @fact
     def rearm_failed(self) -> bool:
         return not self.heard or self.view.now - self.memory.since >= self.policy.rearm_wait
 
-    @property
+    @fact
     def failback_due(self) -> bool:
         since = self.memory.in_step_since
         settled = since is not None and self.view.now - since >= self.policy.failback_after
@@ -448,37 +471,37 @@ class Facts:
         due = tried is None or self.view.now - tried >= self.policy.failback_after
         return wanted and settled and armed and due and self.able
 
-    @property
+    @fact
     def foreign_operation(self) -> bool:
         return self.view.running is Running.FOREIGN
 
-    @property
+    @fact
     def operation_missing(self) -> bool:
         """It was asked for, and nothing runs."""
         return self.view.running in (Running.NONE, Running.FAILED) and self.view.now - self.memory.since >= 4 * self.policy.tick
 
-    @property
+    @fact
     def sealed_but_missing(self) -> bool:
         return self.memory.sealed and self.operation_missing
 
-    @property
+    @fact
     def operation_failed(self) -> bool:
         """Certain: it has ended, and this database was never open."""
         return self.view.running is Running.FAILED and not self.memory.opened and self.database_closed
 
-    @property
+    @fact
     def operation_too_long(self) -> bool:
         return self.view.now - self.memory.since >= self.policy.operation_wait
 
-    @property
+    @fact
     def person_says_open(self) -> bool:
         return self.view.order is Order.OPEN and self.database_closed and not self.peer_open
 
-    @property
+    @fact
     def person_says_rejoin(self) -> bool:
         return self.view.order is Order.REJOIN and self.peer_open
 
-    @property
+    @fact
     def not_paused(self) -> bool:
         return not self.paused
 

@@ -5,27 +5,43 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .facts import NOT_OPEN, Facts
-from .model import (
-    OPEN_STATES,
-    SEIZING,
-    Action,
-    Blocker,
-    Database,
-    Decision,
-    Memory,
-    Running,
-    Said,
-    State,
-    Term,
-    View,
-)  # fmt: skip
+from .model import OPEN_STATES, SEIZING, Action, Blocker, Database, Memory, Running, Said, State, Term, View
 from .policy import AUTOMATIC, Policy
 from .table import Effect, Row, choose
 
 STAY = "stay"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one step says. memory first to disk (where durable changed), then the actions, then the heartbeat.
+
+    open_until: whoever opens the database, or leaves it open, must not do so after this time (View.now).
+    """
+
+    memory: Memory
+    actions: tuple[Action, ...]
+    alarms: tuple[str, ...]  # names; as long as it is so
+    rule: str  # the condition of the row that decided
+    reason: str
+    facts: Facts
+    open_until: float
+    said: Said
+
+    @property
+    def state(self) -> State:
+        return self.memory.state
+
+    @property
+    def blockers(self) -> tuple[Blocker, ...]:
+        """Why this node does not become the primary: each condition with what was found and what is needed."""
+        facts = self.facts
+        return (*facts.preconditions, *(facts.of_takeover if facts.heard else facts.of_silence))
+
+
 # In these a node may let the other one go on without it.
 _CEDES = frozenset(State) - SEIZING - OPEN_STATES - {State.CLAIMING}
 
@@ -38,26 +54,20 @@ def step(policy: Policy, memory: Memory, view: View) -> Decision:
     actions: list[Action] = list(row.actions) if row else []
     if row:
         memory = _follow(policy, memory, view, row)
-    facts = Facts(policy, memory, view)
+        facts = Facts(policy, memory, view)
     memory, actions = _reflexes(facts, actions)
-    facts = Facts(policy, memory, view)
+    if memory != facts.memory:
+        facts = Facts(policy, memory, view)
     return Decision(
         memory,
         tuple(dict.fromkeys(actions)),
-        _alarms(facts),
+        _alarms(facts, row.condition if row else STAY),
         row.condition if row else STAY,
         row.reason if row else f"nothing to change: {memory.state.value}",
-        why_not(policy, memory, view),
+        facts,
         facts.open_until,
         say(facts),
     )
-
-
-def why_not(policy: Policy, memory: Memory, view: View) -> tuple[Blocker, ...]:
-    """Each condition of a promotion of this node, with what was found and what is needed."""
-    facts = Facts(policy, memory, view)
-    asked = facts.heard and facts.peer.takeover
-    return (*facts.preconditions(), *(facts.of_takeover() if asked or facts.heard else facts.of_silence()))
 
 
 def say(facts: Facts) -> Said:
@@ -185,7 +195,7 @@ def _reflexes(facts: Facts, actions: list[Action]) -> tuple[Memory, list[Action]
     else:
         memory = replace(memory, closing_since=None)
     memory = _cede(facts, memory)
-    return _lease(Facts(policy, memory, view), actions)
+    return _lease(facts if memory == facts.memory else Facts(policy, memory, view), actions)
 
 
 def _cede(facts: Facts, memory: Memory) -> Memory:
@@ -219,7 +229,7 @@ def _lease(facts: Facts, actions: list[Action]) -> tuple[Memory, list[Action]]:
     return memory, actions
 
 
-def _alarms(facts: Facts) -> tuple[str, ...]:
+def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     """Names of what a person should know, as long as it is so."""
     memory, view, policy = facts.memory, facts.view, facts.policy
     waited = view.now - memory.since
@@ -237,7 +247,7 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
         ("alone", memory.state is State.ALONE),
         ("writes_wait_for_the_replica", memory.state is State.GOING_ALONE and waited >= policy.alone_after),
         ("nobody_is_primary", nobody),
-        ("opened_by_somebody_else", facts.database_open and memory.state not in OPEN_STATES and memory.closing_since is None),
+        ("opened_by_somebody_else", rule == "opened_by_somebody"),
         ("witness_not_reachable", policy.witness and not view.witness.reachable),
     ]
     return tuple(name for name, holds in rows if holds)

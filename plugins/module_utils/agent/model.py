@@ -195,27 +195,6 @@ class Blocker:
     met: bool
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What one step says. memory first to disk (where durable changed), then the actions, then the heartbeat.
-
-    open_until: whoever opens the database, or leaves it open, must not do so after this time (View.now).
-    """
-
-    memory: Memory
-    actions: tuple[Action, ...]
-    alarms: tuple[str, ...]
-    rule: str
-    reason: str
-    blockers: tuple[Blocker, ...]
-    open_until: float
-    said: Said
-
-    @property
-    def state(self) -> State:
-        return self.memory.state
-
-
 def reborn(memory: Memory) -> Memory:
     """What is left of it after a restart of the daemon."""
     return Memory(

@@ -57,7 +57,7 @@ class Policy:
     claim_wait: float = 3.0
     start_wait: float = 3.0  # for a first sign of the peer
     operation_wait: float = 660.0  # for a promotion; applying what was received may take that long
-    rejoin_every: float = 15.0
+    rejoin_every: float = 5.0
     rearm_every: float = 10.0
     stall_patience: float = 30.0
     cooldown: float = 600.0
