@@ -186,7 +186,8 @@ class Facts:
 
     @fact
     def extra_transactions(self) -> bool:
-        return self.view.extra is True
+        """And nobody is about to replace them."""
+        return self.view.extra is True and self.view.running is not Running.OWN
 
     @fact
     def no_extra_transactions(self) -> bool:

@@ -132,7 +132,7 @@ class Server:
         silent = all(at is None or now - at > 0.3 for at in self.heard.values())
         connected = world.now - peer.copied_at < 0.4 and peer.rows >= self.rows and self.server_life_of_peer_is_same()
         in_step = self.following and world.now - self.copied_at < 0.5 and not self.sql_error
-        acknowledged = None if not self.armed or self.database is not Database.OPEN else connected and not self.pending
+        acknowledged = None if not self.armed or self.stalled or self.database is not Database.OPEN else connected and not self.pending
         return View(
             now=now,
             wall=1e6 + world.now,
@@ -454,7 +454,12 @@ class World:
         elif action in (Action.REJOIN, Action.REPLACE):
             if server.order is Order.REJOIN and action is Action.REPLACE:
                 server.order = Order.NONE
-            later(rng.uniform(0.1, 1.5), lambda: self.rejoin(server, action is Action.REPLACE))
+            if server.running is Running.OWN:
+                return
+            server.running = Running.OWN
+            server.operation += 1
+            operation = server.operation
+            later(rng.uniform(0.1, 1.5), lambda: self.rejoin(server, action is Action.REPLACE, operation))
         elif action is Action.RENEW_LEASE:
             self.ask_witness(server, True)
         elif action is Action.RELEASE_LEASE:
@@ -497,8 +502,11 @@ class World:
         if server.memory.state is State.REARMING and server.database is Database.OPEN:
             server.armed = True
 
-    def rejoin(self, server: Server, replace_data: bool) -> None:
+    def rejoin(self, server: Server, replace_data: bool, operation: int) -> None:
         source = server.peer_server
+        if operation != server.operation:
+            return
+        server.running = Running.NONE
         if server.memory.state is not State.REJOINING or not server.runs or not source.runs or not self.connected(server.name, ["inside"]):
             return
         if server.database is not Database.CLOSED or source.database is not Database.OPEN:
@@ -648,11 +656,34 @@ class World:
 
         self.after(seconds, over)
 
-    def heal(self) -> None:
-        self.log("everything is healed")
+    def hand_over(self, old: Server, new: Server, works: bool) -> None:
+        """A switchover by a person, in short."""
+        old.running = new.running = Running.FOREIGN
+
+        def close() -> None:
+            old.database = Database.CLOSED
+            self.drop_sessions(old)
+
+        def end() -> None:
+            if works:
+                new.rows |= old.rows
+                new.database, new.armed, new.following = Database.OPEN, True, False
+                old.following, old.armed = True, True
+            else:
+                old.database = Database.OPEN
+            old.running = new.running = Running.NONE
+
+        self.after(0.3, close)
+        self.after(0.6, end)
+
+    def heal_networks(self) -> None:
         self.cut.clear()
         self.link_down.clear()
         self.witness_cut.clear()
+
+    def heal(self) -> None:
+        self.log("everything is healed")
+        self.heal_networks()
         self.gateway_up = self.witness_up = True
         self.setup.loss = 0.0
         self.setup.action_failures = 0.0
