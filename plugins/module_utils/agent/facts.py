@@ -156,6 +156,10 @@ class Facts:
         return self.view.database is Database.OPEN
 
     @fact
+    def opened_by_somebody(self) -> bool:
+        return self.database_open and self.memory.closing_since is None
+
+    @fact
     def database_closed(self) -> bool:
         return self.view.database is Database.CLOSED
 
@@ -182,7 +186,8 @@ class Facts:
 
     @fact
     def extra_transactions(self) -> bool:
-        return self.view.extra is True
+        """And nobody is about to replace them."""
+        return self.view.extra is True and self.view.running is not Running.OWN
 
     @fact
     def no_extra_transactions(self) -> bool:

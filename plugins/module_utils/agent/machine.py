@@ -61,7 +61,7 @@ def step(policy: Policy, memory: Memory, view: View) -> Decision:
     return Decision(
         memory,
         tuple(dict.fromkeys(actions)),
-        _alarms(facts),
+        _alarms(facts, row.condition if row else STAY),
         row.condition if row else STAY,
         row.reason if row else f"nothing to change: {memory.state.value}",
         facts,
@@ -229,7 +229,7 @@ def _lease(facts: Facts, actions: list[Action]) -> tuple[Memory, list[Action]]:
     return memory, actions
 
 
-def _alarms(facts: Facts) -> tuple[str, ...]:
+def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     """Names of what a person should know, as long as it is so."""
     memory, view, policy = facts.memory, facts.view, facts.policy
     waited = view.now - memory.since
@@ -247,7 +247,7 @@ def _alarms(facts: Facts) -> tuple[str, ...]:
         ("alone", memory.state is State.ALONE),
         ("writes_wait_for_the_replica", memory.state is State.GOING_ALONE and waited >= policy.alone_after),
         ("nobody_is_primary", nobody),
-        ("opened_by_somebody_else", facts.database_open and memory.state not in OPEN_STATES and memory.closing_since is None),
+        ("opened_by_somebody_else", rule == "opened_by_somebody"),
         ("witness_not_reachable", policy.witness and not view.witness.reachable),
     ]
     return tuple(name for name, holds in rows if holds)

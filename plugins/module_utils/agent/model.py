@@ -138,7 +138,9 @@ class View:
     database: Database = Database.UNKNOWN
     promotable: bool = False  # in step when the primary was last heard, in this life of the server; no error
     in_step: bool = False  # see Said
-    acknowledged: bool | None = None  # a replica has received all that was committed here, and its server waits for it
+    # True: the server waits for its replica, and that has received everything. False: it waits, and in vain.
+    # None: it does not wait, or cannot be asked (a stalled server is not made better by going on alone).
+    acknowledged: bool | None = None
     extra: bool | None = None  # this node has transactions that the primary never had
     ahead: bool | None = None  # this node has everything that the peer has; None: cannot be compared
     heard: t.Mapping[str, float | None] = field(default_factory=dict)  # network: seconds since its last beat

@@ -65,7 +65,7 @@ def _not_ours(state: State) -> list[Row]:
     """What a closed node looks at first."""
     return [
         _row(state, "foreign_operation", S.OPERATION, [], "an operation of a person works on this node"),
-        _row(state, "database_open", S.CLOSED, [A.CLOSE_SELF], "the database is open, and not by this agent"),
+        _row(state, "opened_by_somebody", S.CLOSED, [A.CLOSE_SELF], "the database is open, and not by this agent"),
     ]
 
 
@@ -138,7 +138,7 @@ TABLE: tuple[Row, ...] = (
     _row(S.REARMING, "acknowledged", S.PRIMARY, [E.ARMED_TERM], "the replica has acknowledged everything"),
     _row(S.REARMING, "rearm_failed", S.ALONE, [A.GO_ALONE], "the replica does not acknowledge"),
     # Cut off.
-    *_not_ours(S.ISOLATED),
+    _row(S.ISOLATED, "foreign_operation", S.OPERATION, [], "an operation of a person works on this node"),
     _row(S.ISOLATED, "person_says_open", S.PROMOTING, [A.PROMOTE, E.ORDERED_TERM, E.SEAL], "a person has said: open here"),
     _row(S.ISOLATED, "reachable_and_shut", S.CLOSED, [A.ALLOW_ADDRESSES], "closed, and no longer cut off"),
     # The replica.

@@ -1,0 +1,106 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The document of the states, made of the table. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .facts import Facts
+from .model import State
+from .policy import Policy
+from .table import Effect, rows
+
+_HEAD = """# The agent: states and rules
+
+Made by `python3 docs/write_states.py` from the table that the agent itself uses. Do not edit.
+
+In each state the first rule whose condition holds decides. Where none holds, the state stays.
+
+## What is never given up
+
+* **Two databases are never open at the same time**, with the exceptions below.
+* **A write that was acknowledged is not lost.** It is acknowledged when the replica has stored it, or when the other node
+  is known not to open ("alone").
+
+Four things carry that:
+
+1. **The term** (epoch, writer, alone or not) is on both disks and, where there is one, at the witness. The highest is true.
+   Where it says "alone", nobody but its writer opens by itself.
+2. **The promise.** A closed node promises with every heartbeat: after your beat of that time I do not open before
+   `promote_after`, unless you ask me to. The writer counts from when it *sent* that beat, by its own clock that also runs
+   while the machine sleeps. It closes itself while the promise still holds. So delay, loss, one-way cuts and sleep make it
+   close earlier, never later.
+3. **Ceding.** A node that says "go on without me" writes that to its disk first, and cannot take it back. Only a later
+   term of the writer, in which the replica acknowledges again, ends it.
+4. **Evidence** where there is neither lease nor promise: the peer is silent on both networks and its machine does not
+   answer, the own gateway does and did all the time, and the gateway sends the service address to nobody else.
+
+## What remains unsafe
+
+* **Without a witness, both networks cut between the nodes, while each still reaches the gateway.** The replica promotes
+  itself. The old primary closes as soon as it sees that the gateway delivers the service address to the other node: that is
+  before the replica decides, as keepalived moves the address within 0.4 s. Where that cannot be seen (no service address,
+  two gateways, keepalived stopped) both stay open. With `alone_on_evidence: false` the old one then acknowledges nothing, so
+  nothing is lost; the price is that writes also wait when the replica's node really dies, until a person says so.
+  With `alone_on_evidence: true` both acknowledge, and one side's writes are lost. A witness ends this.
+* **A node that stood still** (SIGSTOP, a paused virtual machine) can be open from its thaw to its first step and the time that
+  closing takes, {budget:.2f} s at most. Its commits wait for a replica that no longer follows, so nothing of that is acknowledged.
+* **The agent alone is dead or stopped, and in the same time its node is cut off**: nobody closes that database. The other
+  node promotes itself. Nothing is lost, as above, unless the stopped one was alone: then the other one does not open.
+  A watchdog has to end such an agent, and `ExecStopPost` has to close the database when nobody is heard.
+* **What a person says** (`failover` although the peer lives, `boot_alone`) is believed.
+* **A replica that loses its power together with the primary** may have lost the end of its relay log. It is not promotable before
+  it has heard the primary again. A person who opens it should know that.
+
+## Where it rather waits
+
+* The agent of a living machine is silent: no failover, an alarm. Its database may be open.
+* A database is slow: no failover, an alarm after `stall_patience`; a failover only with `stall_failover`.
+* The witness is not reachable, and the replica dies: the primary closes when its lease ends, unless the replica has ceded.
+* A node boots alone: it waits for the other one, the lease (as the last writer), or a person. What was alone before may open.
+* Each node has transactions that the other one lacks, and no term says who is right: nobody opens.
+"""
+
+
+def as_markdown() -> str:
+    """The whole document."""
+    policy = Policy("a", "b")
+    parts = [_HEAD.format(budget=policy.close_budget), _times(policy), "## States\n"]
+    for state in State:
+        parts.append(f"### {state.value}\n\n| | when | then | does | because |\n| --- | --- | --- | --- | --- |")
+        for number, row in enumerate(rows(state), 1):
+            then = "" if row.next is state else row.next.value
+            does = "; ".join([action.value for action in row.actions] + [_effect(effect) for effect in row.effects])
+            parts.append(f"| {number} | {row.condition.replace('_', ' ')} | {then} | {does} | {row.reason} |")
+        parts.append("")
+    parts.append(_conditions())
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _effect(effect: Effect) -> str:
+    return f"*{effect.value}*"
+
+
+def _times(policy: Policy) -> str:
+    text = (Policy.__doc__ or "").split("How the times hang together.")[1]
+    lines = "\n".join(line[4:] if line.startswith("    ") else line for line in text.strip().splitlines())
+    rows_of_times = [
+        f"| `{field.name}` | {getattr(policy, field.name):g} |"
+        for field in dataclasses.fields(policy)
+        if isinstance(getattr(policy, field.name), float)
+    ]
+    return "\n".join(["## Times\n", lines, "", "| time | seconds |", "| --- | --- |", *rows_of_times, ""])
+
+
+def _conditions() -> str:
+    """Conditions whose name does not say everything."""
+    lines = ["## Conditions\n"]
+    names: t.Iterable[str] = sorted({row.condition for state in State for row in rows(state)})
+    for name in names:
+        doc = Facts.__dict__[name].__doc__
+        if doc:
+            lines.append(f"* **{name.replace('_', ' ')}**: {' '.join(doc.split())}")
+    return "\n".join(lines)

@@ -1,0 +1,380 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scenes that the rules were made for, one by one, and the times."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Database, Order, State
+
+from .sim import NETWORKS, A, B, Setup, World
+
+BOTH_WAYS = ((A, B), (B, A))
+
+
+def pair(seed: int = 1, **setup: object) -> World:
+    """A calm pair: a is the primary."""
+    options = {"slow_beats": 0.0, "action_failures": 0.0, "slow_close": 0.0, **setup}
+    world = World(seed, Setup(**options))  # type: ignore[arg-type]
+    world.until(world.calm, 30)
+    world.run_until(world.now + 2.5 + seed * 0.037)
+    assert world.writers() == [A]
+    return world
+
+
+def cut(world: World, *networks: str, ways: tuple[tuple[str, str], ...] = BOTH_WAYS) -> None:
+    world.cut |= {(network, *way) for network in networks for way in ways}
+
+
+def isolate(world: World, name: str) -> None:
+    world.link_down.add(name)
+    cut(world, "inside")
+
+
+def never(world: World, name: str, seconds: float) -> None:
+    """It does not open."""
+    end = world.now + seconds
+    while world.now < end:
+        world.run_until(world.now + 0.02)
+        assert not world.servers[name].open, "\n".join(world.lines[-30:])
+
+
+# Times.
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_a_killed_node_is_followed_within_2_2_seconds_without_a_witness(seed: int) -> None:
+    world = pair(seed)
+    world.crash(world.servers[A], None)
+    assert world.until(lambda: world.state(B) is State.PROMOTING, 5) <= 2.2
+    world.until(lambda: world.state(B) is State.ALONE, 3)
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_with_the_default_lease_writes_are_back_within_6_seconds(seed: int) -> None:
+    world = pair(seed, witness=True)
+    world.crash(world.servers[A], None)
+    died = world.now
+    world.until(lambda: world.acked_at[-1] > died, 8)
+    assert world.now - died <= 6.0
+
+
+@pytest.mark.parametrize("witness", [False, True])
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_the_end_of_the_server_is_answered_by_one_heartbeat(seed: int, witness: bool) -> None:
+    world = pair(seed, witness=witness)
+    world.kill_database(world.servers[A], restart=2.0)
+    assert world.until(lambda: world.state(B) is State.PROMOTING, 2) <= 0.05
+    world.until(world.calm, 30)
+    assert world.writers() == [B]
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_an_isolated_primary_is_closed_before_the_other_one_decides(seed: int) -> None:
+    world = pair(seed, slow_close=1.0)
+    isolate(world, A)
+    began = world.now
+    world.until(lambda: not world.servers[A].open, 3)
+    closed = world.now - began
+    world.until(lambda: world.state(B) is State.PROMOTING, 3)
+    assert closed < world.now - began
+    world.heal()
+    world.until(lambda: world.servers[B].open, 5)
+
+
+# The witness.
+
+
+def test_the_loss_of_the_witness_alone_changes_nothing() -> None:
+    world = pair(witness=True)
+    world.witness_up = False
+    acked = len(world.acked_at)
+    world.run_until(world.now + 30)
+    assert world.state(A) is State.PRIMARY
+    assert max(b - a for a, b in itertools.pairwise(world.acked_at[acked:])) < 0.5
+
+
+def test_a_holder_does_not_go_alone_before_the_witness_has_heard_of_it() -> None:
+    world = pair(witness=True)
+    cut(world, *NETWORKS)
+    world.witness_cut.add(A)
+    world.until(lambda: world.servers[B].open, 10)
+    world.run_until(world.now + 5)
+    assert world.writers() == [B]
+
+
+def test_what_the_peer_ceded_survives_the_restart_of_its_daemon() -> None:
+    world = pair(witness=True)
+    a, b = world.servers[A], world.servers[B]
+    world.witness_up = False
+    world.stall(b, 2.5)
+    world.until(lambda: b.memory.ceded >= a.memory.term.epoch, 5)
+    cut(world, *NETWORKS, ways=((A, B),))
+    world.until(lambda: world.state(A) is State.ALONE, 3)
+    world.run_until(world.now + 1)
+    world.restart_agent(b, 0.5)
+    world.run_until(world.now + 1)
+    world.crash(a, None)
+    world.witness_up = True
+    never(world, B, 12)
+
+
+def test_both_networks_cut_and_the_witness_decides_for_one() -> None:
+    world = pair(witness=True)
+    cut(world, *NETWORKS)
+    world.run_until(world.now + 10)
+    assert world.state(A) is State.ALONE
+    assert world.writers() == [A]
+    world.crash(world.servers[A], None)
+    never(world, B, 12)
+
+
+# Without a witness.
+
+
+def test_what_the_peer_ceded_is_ceded_also_when_it_hears_nothing_more() -> None:
+    world = pair()
+    a, b = world.servers[A], world.servers[B]
+    world.stall(b, 2.5)
+    world.until(lambda: b.memory.ceded >= a.memory.term.epoch, 5)
+    cut(world, *NETWORKS, ways=((A, B),))
+    world.until(lambda: world.state(A) is State.ALONE, 3)
+    world.run_until(world.now + 0.5)
+    world.crash(a, None)
+    never(world, B, 8)
+    assert "not ceded" in [blocker.name for blocker in b.decision.blockers if not blocker.met]
+
+
+def test_a_replica_that_was_cut_off_itself_proves_nothing() -> None:
+    world = pair()
+    isolate(world, B)
+    world.until(lambda: world.state(A) is State.ALONE, 5)
+    world.run_until(world.now + 1)
+    world.crash(world.servers[A], None)
+    world.heal_networks()
+    never(world, B, 8)
+
+
+def test_a_replica_that_slept_believes_no_heartbeat_from_before() -> None:
+    world = pair()
+    world.freeze(world.servers[B], 6.0, True)
+    world.until(lambda: world.state(A) is State.ALONE, 5)
+    world.run_until(world.now + 0.5)
+    world.crash(world.servers[A], None)
+    never(world, B, 12)
+
+
+def test_both_networks_cut_and_the_address_decides_for_one() -> None:
+    world = pair()
+    cut(world, *NETWORKS)
+    world.until(lambda: world.servers[B].open, 5)
+    world.run_until(world.now + 5)
+    assert world.writers() == [B]
+
+
+def test_both_networks_cut_without_any_arbiter_is_the_split_that_remains() -> None:
+    world = pair(arbiter=False)
+    world.split_is_open = True
+    cut(world, *NETWORKS)
+    world.until(lambda: len(world.writers()) == 2, 5)
+
+
+def test_even_then_nothing_acknowledged_is_lost_where_the_primary_does_not_go_alone_on_evidence() -> None:
+    world = pair(arbiter=False, policy={"alone_on_evidence": False})
+    world.split_is_open = True
+    cut(world, *NETWORKS)
+    world.run_until(world.now + 8)
+    world.heal()
+    world.until(lambda: world.writers() == [B] and world.state(A) is State.DIVERGED, 20)
+    assert world.servers[B].rows >= world.acked
+
+
+def test_one_way_the_primary_that_is_not_heard_closes() -> None:
+    world = pair()
+    cut(world, *NETWORKS, ways=((A, B),))
+    world.until(lambda: world.servers[B].open, 5)
+    assert world.writers() == [B]
+
+
+def test_a_dead_replica_stops_writes_for_a_moment_only() -> None:
+    world = pair()
+    world.crash(world.servers[B], None)
+    assert world.until(lambda: world.state(A) is State.ALONE, 5) <= 3.5
+    world.heal()
+    world.until(world.calm, 30)
+    assert world.writers() == [A]
+
+
+def test_an_agent_that_is_silent_on_a_living_machine_is_not_dead() -> None:
+    for witness in (False, True):
+        world = pair(witness=witness)
+        world.restart_agent(world.servers[A], 9.0)
+        never(world, B, 8.9)
+        assert "peer_agent_silent" in world.servers[B].decision.alarms
+
+
+def test_a_stalled_database_is_not_dead() -> None:
+    world = pair()
+    world.stall(world.servers[A], 40.0)
+    never(world, B, 39)
+    assert "database_stalled" in world.servers[A].decision.alarms
+
+
+def test_unless_the_policy_says_so() -> None:
+    world = pair(policy={"stall_failover": True, "stall_patience": 5.0})
+    world.stall(world.servers[A], 60.0)
+    world.until(lambda: world.servers[B].open, 8)
+
+
+def test_a_node_that_slept_closes_before_it_does_anything_else() -> None:
+    world = pair()
+    a = world.servers[A]
+    world.freeze(a, 5.0, True)
+    world.until(lambda: not a.node_frozen, 6)
+    assert a.memory.state is State.CLOSED or a.memory.state is State.ISOLATED
+    assert Action.CLOSE_SELF in a.decision.actions
+    world.until(world.calm, 30)
+
+
+# Persons, and rest.
+
+
+def test_a_replica_that_cannot_take_over_lets_the_primary_open_again() -> None:
+    world = pair()
+    world.servers[B].sql_error = True
+    world.run_until(world.now + 0.3)
+    world.kill_database(world.servers[A], restart=1.0)
+    world.until(lambda: world.servers[A].open, 5)
+    never(world, B, 5)
+
+
+def test_no_second_failover_back_within_the_cool_down() -> None:
+    world = pair()
+    world.kill_database(world.servers[A], restart=0.5)
+    world.until(world.calm, 30)
+    assert world.writers() == [B]
+    world.run_until(world.now + 2)
+    world.kill_database(world.servers[B], restart=0.5)
+    world.until(lambda: bool(world.writers()), 8)
+    assert world.writers() == [B]
+    world.until(world.calm, 30)
+    world.crash(world.servers[B], None)
+    world.until(lambda: world.servers[A].open, 5)
+
+
+def test_an_acknowledged_failover_may_be_followed_by_another() -> None:
+    world = pair()
+    world.kill_database(world.servers[A], restart=0.5)
+    world.until(world.calm, 30)
+    world.servers[A].acknowledged_at = 1e6 + world.now
+    world.run_until(world.now + 2)
+    world.kill_database(world.servers[B], restart=0.5)
+    assert world.until(lambda: world.state(A) is State.PROMOTING, 5) < 0.3
+
+
+def test_manual_promotes_nobody_until_a_person_does() -> None:
+    world = pair(policy={"failover": "manual"})
+    world.crash(world.servers[A], None)
+    never(world, B, 6)
+    assert "manual_failover_needed" in world.servers[B].decision.alarms
+    world.servers[B].order = Order.OPEN
+    world.until(lambda: world.servers[B].open, 4)
+
+
+def test_maintenance_decides_nothing_and_ends_by_itself() -> None:
+    world = pair()
+    for server in world.servers.values():
+        server.paused_until = 1e6 + world.now + 8
+    world.run_until(world.now + 0.5)
+    assert world.state(B) is State.PAUSED
+    isolate(world, A)
+    world.until(lambda: not world.servers[A].open, 3)
+    never(world, B, 5)
+    world.heal()
+    world.until(world.calm, 30)
+
+
+def test_after_a_power_cut_exactly_one_opens() -> None:
+    for witness in (False, True):
+        world = pair(witness=witness)
+        for server in world.servers.values():
+            world.crash(server, 3.0)
+        world.until(world.calm, 30)
+
+
+def test_one_that_boots_alone_waits() -> None:
+    world = pair()
+    for server in world.servers.values():
+        world.crash(server, None)
+    world.boot(world.servers[B])
+    never(world, B, 30)
+    assert "nobody_is_primary" not in world.servers[B].decision.alarms
+    world.servers[B].order = Order.OPEN
+    world.until(lambda: world.servers[B].open, 4)
+
+
+def test_unless_the_policy_gives_it_a_time() -> None:
+    world = pair(policy={"boot_alone": 20.0})
+    for server in world.servers.values():
+        world.crash(server, None)
+    world.boot(world.servers[B])
+    assert 20 <= world.until(lambda: world.servers[B].open, 30) < 23
+
+
+def test_the_last_writer_boots_alone_with_the_lease() -> None:
+    world = pair(witness=True)
+    for server in world.servers.values():
+        world.crash(server, None)
+    world.boot(world.servers[A])
+    world.until(lambda: world.state(A) is State.ALONE, 12)
+
+
+def test_the_only_one_with_everything_boots_alone() -> None:
+    world = pair()
+    world.crash(world.servers[B], None)
+    world.until(lambda: world.state(A) is State.ALONE, 5)
+    world.crash(world.servers[A], 1.0)
+    world.run_until(world.now + 1.1)
+    world.until(lambda: world.servers[A].open, 8)
+
+
+def test_extra_transactions_wait_for_a_person() -> None:
+    world = pair(policy={"cooldown": 0.0})
+    a, b = world.servers[A], world.servers[B]
+    world.crash(a, None)
+    a.rows.add(next(world.numbers))
+    world.until(lambda: world.state(B) is State.ALONE, 5)
+    world.boot(a)
+    world.until(lambda: world.state(A) is State.DIVERGED, 10)
+    world.run_until(world.now + 10)
+    assert world.state(A) is State.DIVERGED
+    assert "diverged" in a.decision.alarms
+    a.order = Order.REJOIN
+    world.until(world.calm, 30)
+    assert b.open
+
+
+def test_a_database_that_somebody_opened_is_closed() -> None:
+    world = pair()
+    world.servers[A].exempt = True
+    world.servers[B].database = Database.OPEN
+    assert world.until(lambda: not world.servers[B].open, 2) < 1
+
+
+def test_failback_when_in_step() -> None:
+    world = pair(policy={"failback": "when_in_sync", "preferred": A, "failback_after": 5.0, "cooldown": 3.0})
+    world.kill_database(world.servers[A], restart=0.5)
+    world.until(world.calm, 30)
+    world.until(lambda: Action.FAILBACK in world.servers[A].decision.actions, 30)
+
+
+@pytest.mark.parametrize("name", [A, B])
+def test_a_switchover_of_a_person_is_followed(name: str) -> None:
+    world = pair()
+    a, b = world.servers[A], world.servers[B]
+    world.hand_over(a, b, works=name == B)
+    world.until(lambda: world.calm() and world.writers() == [name], 20)
