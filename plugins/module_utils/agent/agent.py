@@ -268,10 +268,9 @@ class Agent:
         except TandemError as error:
             if isinstance(error, Errant):
                 self._errant = str(error)
-            if action in _OPENING:
-                self._failed = True
             LOG.error("%s: %s", action.value, error)
             self._note("failed", {"action": action.value, "reason": str(error)})
+            self._failed = action in _OPENING
             return
         if action is Action.REJOIN:
             self._errant = ""

@@ -134,6 +134,21 @@ class Facts:
         return self.database_open and self.authority_lost
 
     @fact
+    def open_and_unheard(self) -> bool:
+        """During an operation only silence counts: both databases change, and what is heard of the peer's is a moment old."""
+        return self.open_without_authority and not self.heard
+
+    @fact
+    def first(self) -> bool:
+        """No agent has decided anything yet; a person has opened this database, and the peer's is closed."""
+        new = self.memory.term.epoch == 0 and self.peer.term.epoch == 0
+        return new and self.database_open and self.heard and self.promised
+
+    @fact
+    def first_with_replica(self) -> bool:
+        return self.first and self.acknowledged
+
+    @fact
     def sole_is_open(self) -> bool:
         return self.database_open and self.sole
 
@@ -442,6 +457,8 @@ class Facts:
         """Nothing more can be expected from waiting at the start."""
         waited = self.view.now - self.memory.since
         if self.database_open:
+            if self.memory.term.epoch == 0:
+                return False  # nobody but a person can have opened it
             return self.superseded or waited >= self.policy.self_fence_after
         return self.database_shut and (self.heard or waited >= self.policy.contact_fresh)
 

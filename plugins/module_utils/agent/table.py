@@ -72,6 +72,8 @@ def _not_ours(state: State) -> list[Row]:
 TABLE: tuple[Row, ...] = (
     # Just started. The database is closed, unless only the daemon was restarted.
     _row(S.STARTING, "foreign_operation", S.OPERATION, [], "an operation of a person works on this node"),
+    _row(S.STARTING, "first_with_replica", S.PRIMARY, [E.ARMED_TERM], "a new pair: opened by a person, the peer is closed and acknowledges"),
+    _row(S.STARTING, "first", S.ALONE, [A.GO_ALONE, E.ORDERED_TERM, E.SEAL], "a new pair: opened by a person, and the peer is closed"),
     _row(S.STARTING, "resumes_alone", S.ALONE, [], "the daemon was restarted beside the only writer"),
     _row(S.STARTING, "resumes", S.PRIMARY, [], "the daemon was restarted beside the primary, and the peer is closed"),
     _row(S.STARTING, "start_over", S.CLOSED, [A.CLOSE_SELF], "closed, or open without a sign that it may be; who is primary is not known"),
@@ -166,7 +168,7 @@ TABLE: tuple[Row, ...] = (
     _row(S.DIVERGED, "person_says_open", S.PROMOTING, [A.PROMOTE, E.ORDERED_TERM, E.SEAL], "a person has said: open here"),
     _row(S.DIVERGED, "no_extra_transactions", S.CLOSED, [], "nothing is too many any more"),
     # An operation of a person has the pen. Self-fencing stays.
-    _row(S.OPERATION, "open_without_authority", S.ISOLATED, [A.CLOSE_SELF, A.KEEP_ADDRESSES_AWAY], "cut off during an operation: this node fences itself"),
+    _row(S.OPERATION, "open_and_unheard", S.ISOLATED, [A.CLOSE_SELF, A.KEEP_ADDRESSES_AWAY], "cut off during an operation: this node fences itself"),
     _row(S.OPERATION, "foreign_operation", S.OPERATION, [], "the operation goes on"),
     _row(S.OPERATION, "open_and_acknowledged", S.PRIMARY, [E.ARMED_TERM], "the operation has left this node open, with a replica"),
     _row(S.OPERATION, "database_open", S.ALONE, [A.GO_ALONE, E.ORDERED_TERM, E.SEAL], "the operation has left this node open, without a replica"),

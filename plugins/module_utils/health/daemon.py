@@ -8,6 +8,7 @@ import logging
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from ..agent.acts import Acts
 from ..agent.agent import Agent, Seen
@@ -27,6 +28,8 @@ from .system import Carrier, FaultFile, Memory, inherited_sockets, notify, proce
 
 LOG = logging.getLogger("tandem.health")
 VERSION = 1
+# A fence of a person holds until the same person takes it away.
+FENCE = Path("/var/lib/tandem/fence.json")
 # Seconds. A restart that was planned (database, php-fpm) must not move the addresses; a dead web server must.
 WEB_EVERY, WEB_TIMEOUT, WEB_DOWN_AFTER, WEB_SILENT_AFTER = 0.25, 1.0, 0.5, 3.0
 PHP_EVERY, PHP_TIMEOUT, PHP_DOWN_AFTER = 0.5, 1.0, 2.0
@@ -110,7 +113,7 @@ class Daemon:
             gateway=any(n.name == "outside" and n.reference for n in config.networks),
             **settings.policy,
         )
-        return Agent(policy, Acts(config.node, config.peer, settings.here, settings.there), Store(settings.directory), self._note)
+        return Agent(policy, Acts(config.node, config.peer, settings.here, settings.there), Store(settings.directory), self._note, FENCE.exists)
 
     def _note(self, kind: str, details: dict[str, t.Any]) -> None:
         """What the agent has to tell."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import agent as module
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Compared, Errant
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.agent import Agent, Seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Database, Memory, Said, State, Term
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import heard, kept, remembered, spoken
 from ansible_collections.tandem.lemp.plugins.module_utils.health.heartbeat import MAX_SIZE, Conversation
