@@ -57,6 +57,7 @@ class Seen:
     heard: t.Mapping[str, float | None] = field(default_factory=dict)
     knock: bool | None = None
     gateway: bool | None = None
+    address_here: bool | None = None
 
 
 class Agent:
@@ -156,6 +157,7 @@ class Agent:
             peer=self._peer[0] if self._peer else None,
             knock=seen.knock,
             gateway=seen.gateway,
+            address_here=seen.address_here,
             running=self._running(),
             order=self._order(),
             paused_until=float(said.get("paused_until") or 0),

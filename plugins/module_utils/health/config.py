@@ -46,11 +46,12 @@ class DatabaseProbe:
 
 @dataclass(frozen=True)
 class AgentSettings:
-    """here, there: sockets of the hands. policy: fields of agent.policy.Policy but for the names."""
+    """here, there: sockets of the hands. address: the outside one that moves. policy: fields of agent.policy.Policy but for the names."""
 
     here: str
     there: str
     directory: str
+    address: str
     policy: t.Mapping[str, t.Any]
 
 
@@ -134,7 +135,7 @@ def _build(raw: t.Mapping[str, t.Any]) -> Config:
         if php and php["listen"]
         else None,
         database=DatabaseProbe(database["option_file"], database["socket"]) if database else None,
-        agent=AgentSettings(agent["here"], agent["there"], agent["directory"], dict(agent["policy"])) if agent and database else None,
+        agent=AgentSettings(agent["here"], agent["there"], agent["directory"], agent.get("address", ""), dict(agent["policy"])) if agent and database else None,
     )
     if not 0.02 <= config.interval <= 1:
         raise ConfigError(f"interval: {config.interval} is not between 0.02 and 1 second")

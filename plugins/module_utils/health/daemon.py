@@ -103,6 +103,18 @@ class Daemon:
         self.peer_agent: t.Any = None
         self._heard_at: dict[str, float] = {}
         self.agent = self._make_agent(config.agent) if config.agent else None
+        self._address_strikes = 0
+        self._address = self._make_address_ping(config.agent.address) if config.agent and config.agent.address else None
+
+    def _make_address_ping(self, address: str) -> Reference | None:
+        """Pings the gateway from the address that moves: the answer comes to whoever the gateway believes to have it."""
+        for network in self.config.networks:
+            if network.name == "outside" and network.reference:
+                return Reference(network, network.reference, self._address_answered, source=address)
+        return None
+
+    def _address_answered(self) -> None:
+        self._address_strikes = 0
 
     def _make_agent(self, settings: AgentSettings) -> Agent:
         config = self.config
@@ -289,6 +301,7 @@ class Daemon:
         peers = {n.peer_address for n in self.config.networks}
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         outside = self.watches.get("outside")
+        gateway = None if outside is None or not outside.trusted else outside.strikes <= GATEWAY_STRIKES
         return Seen(
             database=_role(raw, database) if self.started else Role.UNKNOWN,
             follows_peer=replica is not None and replica.source.rpartition(":")[0] in peers,
@@ -298,7 +311,8 @@ class Daemon:
             acknowledged=database.acknowledged if database else None,
             heard={n.name: now - self._heard_at[n.name] if n.name in self._heard_at else None for n in self.config.networks},
             knock=self._knock if self.peer_silence > PEER_QUIET else True,
-            gateway=None if outside is None or not outside.trusted else outside.strikes <= GATEWAY_STRIKES,
+            gateway=gateway,
+            address_here=None if self._address is None or not gateway else self._address_strikes <= GATEWAY_STRIKES,
         )
 
     async def _watch_web(self) -> None:
@@ -366,6 +380,9 @@ class Daemon:
                 watch.tick(self.carriers[name]())
             for reference in self.references.values():
                 reference.ping()
+            if self._address is not None:
+                self._address_strikes += 1
+                self._address.ping()
             if self.agent is not None:
                 self.agent.step(self._seen())
             self.reconsider(beat=True)
@@ -439,5 +456,5 @@ class Daemon:
             self._database_process.forget()
             if self.agent is not None:
                 self.agent.close()
-            for link in (*self.peer_links.values(), *self.references.values()):
+            for link in (*self.peer_links.values(), *self.references.values(), *filter(None, [self._address])):
                 link.close()

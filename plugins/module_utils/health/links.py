@@ -132,11 +132,15 @@ class PeerLink(Link):
 
 
 class Reference(Link):
-    """Pings to an address that should always answer."""
+    """Pings to an address that should always answer.
 
-    def __init__(self, network: Network, address: str, answered: t.Callable[[], None]) -> None:
+    source: where the answers are to go; an address of the pair, whether it is on this node now or not.
+    """
+
+    def __init__(self, network: Network, address: str, answered: t.Callable[[], None], source: str = "") -> None:
         super().__init__(network, "ping")
         self._address = address
+        self._source = source
         self._answered = answered
         self._v6 = ipaddress.ip_address(address).version == 6
         self._id = struct.unpack("!H", os.urandom(2))[0]
@@ -158,6 +162,12 @@ class Reference(Link):
                     socket.SOL_RAW if hasattr(socket, "SOL_RAW") else 255, ICMP_FILTER, struct.pack("=I", 0xFFFFFFFE)
                 )
             self._bind_to_interface(sock)
+            if self._source:
+                if self._v6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+                else:
+                    sock.setsockopt(socket.SOL_IP, 15, 1)  # IP_FREEBIND: the address may be on the other node
+                sock.bind((self._source, 0))
         except OSError:
             sock.close()
             raise
