@@ -65,6 +65,11 @@ def text(value: t.Any, *path: str) -> str:
         return ""
 
 
+def printable(value: str) -> str:
+    """One line without what would move a terminal's cursor or turn the direction of writing."""
+    return "".join(character if character.isprintable() else " " if character.isspace() else "?" for character in value)
+
+
 def moment(value: t.Any, *path: str) -> float | None:
     """Unix seconds, from a number or an ISO 8601 text (without a zone: UTC)."""
     found = dig(value, *path)

@@ -1,0 +1,91 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tired person understands why it did, and why it would not."""
+
+from __future__ import annotations
+
+import pytest
+import seen_data as data
+
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.why import outlook, why
+
+
+def said(status, history=()):
+    return "\n".join(why(status, history, data.NOW))
+
+
+def test_after_a_failover_the_reason_and_the_evidence_are_told() -> None:
+    text = said(data.pair(), data.events())
+    assert "node-b: the database is the primary; the agent's state is primary for 1 h 9 min; epoch 8." in text
+    assert "suspecting -> opening, epoch 8" in text
+    assert "because: node-a answers nowhere and the lease has ended. (rule peer_dead)" in text
+    assert "seen: lease: expired 0.2 s ago; canary: no route to host; applied: all that was received" in text
+    newest_first = [text.index(state) for state in ("rejoining -> replica", "opening -> primary", "replica -> suspecting")]
+    assert newest_first == sorted(newest_first)
+    assert "slow_disk" not in text  # an event is no transition
+
+
+def test_a_ready_replica() -> None:
+    assert "node-a would take over by itself: all 4 conditions are met." in said(data.replica())
+    assert "node-a would take over by itself: all 4 conditions are met." in said(data.pair())  # as the peer said
+    assert "roles stay where they are" in said(data.pair())
+
+
+def test_what_stands_in_the_way_is_named_with_found_and_needed() -> None:
+    status = data.replica()
+    status["agent"]["blockers"] = data.blockers(("replication runs", "SQL thread stopped: duplicate key", "both threads", False), ("disk", None, "10 %", None))
+    text = said(status)
+    assert "node-a would not take over by itself." in text
+    assert "    - replication runs: found SQL thread stopped: duplicate key; needed both threads." in text
+    assert "    - disk: not known whether it is met (found not known; needed 10 %)." in text
+    assert "(4 other conditions are met.)" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"policy": {"failover": "manual"}}, "the policy is failover: manual"),
+        ({"paused_until": data.NOW + 600}, "paused until 2026-11-17 12:00:"),
+        ({"operation": {"operation": "switchover"}}, "switchover is running on node-a"),
+    ],
+)
+def test_other_reasons_not_to(change, expected) -> None:
+    status = data.replica()
+    status["agent"].update(change)
+    if "paused" in expected:
+        expected = "is paused until"
+    assert outlook(status, data.NOW).ready is False
+    assert expected in said(status)
+
+
+def test_a_pause_that_is_over_is_none() -> None:
+    status = data.replica()
+    status["agent"]["paused_until"] = data.NOW - 1
+    assert outlook(status, data.NOW).ready is True
+
+
+def test_what_is_not_known_is_never_called_ready() -> None:
+    status = data.replica()
+    status["agent"]["blockers"] = data.blockers(("the lease", None, "free", None))
+    assert outlook(status, data.NOW).ready is None
+    del status["agent"]["blockers"]
+    assert outlook(status, data.NOW).ready is None
+    assert outlook(data.alone(), data.NOW).ready is None
+    assert "node-a has not said whether it could take over" in said(data.alone())
+    assert "node-a: silent for 1 min." in said(data.alone())
+    assert "the witness does not answer" in said(data.alone())
+    assert outlook({}, data.NOW).ready is None
+
+
+def test_nothing_crashes_it_and_no_line_is_two() -> None:
+    for status in [*data.STRANGE, *data.without(data.pair()), *data.without(data.replica())]:
+        lines = why(status, [], data.NOW)
+        assert "If the primary died now" in lines
+        assert all(line.isprintable() for line in lines)
+
+
+def test_a_hostile_history() -> None:
+    for made in [*data.without(data.events()[4]), {}, {"kind": "transition"}, {"kind": "transition", "reason": data.HOSTILE, "details": {"a\nb": "c\nd"}}]:
+        lines = why({}, [made], data.NOW)
+        assert all(line.isprintable() for line in lines)
