@@ -21,6 +21,8 @@ from .why import Outlook, ago, outlook
 REFRESH = 5  # seconds
 COLUMNS = 360  # of the graph
 DAY = 86_400.0
+HIGHEST = 1e9  # seconds of lag: more is nonsense
+NUMBERS = (float, int)  # a truth is none
 SHOWN = 30  # entries of the history
 PARTS = 40  # of anything that is a list
 DISK_LOW, DISK_FULL = 0.1, 0.03  # free, of the whole
@@ -155,7 +157,7 @@ def verdict(status: t.Any, now: float, expected: Outlook | None = None) -> Verdi
     if roles[0] == "unknown" or alive is None:
         return Verdict("unknown", "Not known how the pair is.", reasons)
     if warn:
-        return Verdict("warn", "The pair serves, with something amiss.", reasons)
+        return Verdict("warn", "The pair serves, but something is amiss.", reasons)
     if roles[1] == "unknown":
         return Verdict("unknown", f"{node} is well; {peer} has not said how it is.", reasons)
     return Verdict("ok", "All is well: both nodes are there, one takes writes, the other follows.", reasons)
@@ -337,14 +339,30 @@ def _scale(highest: float) -> float:
     return highest
 
 
-def _columns(points: t.Iterable[tuple[float, float | None]], now: float) -> list[float | None]:
-    """The worst lag of each column of the last day."""
-    columns: list[float | None] = [None] * COLUMNS
-    for unix, lag in points:
-        column = int((unix - now + DAY) / DAY * COLUMNS)
-        if lag is not None and 0 <= column < COLUMNS:
-            columns[column] = max(lag, columns[column] or 0.0)
-    return columns
+def _columns(samples: t.Iterable[t.Any], now: float) -> tuple[list[float | None], list[float | None]]:
+    """The worst lag of each column of the last day, this node's and its peer's. There are thousands of samples."""
+    mine: list[float | None] = [None] * COLUMNS
+    peers: list[float | None] = [None] * COLUMNS
+    begin, per_second = now - DAY, COLUMNS / DAY
+    for point in samples:
+        if not isinstance(point, (tuple, list)) or len(point) != 4:
+            continue
+        unix, _role, lag, peer_lag = point
+        if type(unix) not in NUMBERS or not begin <= unix <= now:
+            continue
+        column = min(COLUMNS - 1, int((unix - begin) * per_second))
+        if lag is not None:
+            _worst(mine, column, lag)
+        if peer_lag is not None:
+            _worst(peers, column, peer_lag)
+    return mine, peers
+
+
+def _worst(columns: list[float | None], column: int, lag: t.Any) -> None:
+    if type(lag) in NUMBERS and 0 <= lag <= HIGHEST:
+        before = columns[column]
+        if before is None or lag > before:
+            columns[column] = lag
 
 
 def _path(columns: t.Sequence[float | None], top: float) -> str:
@@ -360,13 +378,7 @@ def _path(columns: t.Sequence[float | None], top: float) -> str:
 
 
 def _graph(status: t.Any, history: t.Sequence[t.Mapping[str, t.Any]], samples: t.Iterable[t.Sequence[t.Any]], now: float) -> str:
-    points = []
-    for point in samples:
-        at = reading.number(point[0]) if isinstance(point, (tuple, list)) and len(point) == 4 else None
-        if at is not None:
-            points.append((at, _lag(point[2]), _lag(point[3])))
-    mine = _columns(((at, lag) for at, lag, _peer in points), now)
-    peers = _columns(((at, lag) for at, _mine, lag in points), now)
+    mine, peers = _columns(samples, now)
     highest = max((lag for lag in (*mine, *peers) if lag is not None), default=None)
     if highest is None:
         none = "No sample yet: there is one every 10 seconds while a replica follows."
@@ -399,11 +411,6 @@ def _graph(status: t.Any, history: t.Sequence[t.Mapping[str, t.Any]], samples: t
         '<div class="x"><span>24 h ago</span><span>18 h</span><span>12 h</span><span>6 h</span><span>now</span></div></div>'
         f'<div class="key">{"".join(keys)}</div><p class="dim small">{_text(about)}. Where there is no line, no lag is known.</p></section>'
     )
-
-
-def _lag(value: t.Any) -> float | None:
-    found = reading.number(value)
-    return found if found is not None and found >= 0 else None
 
 
 def _table(history: t.Sequence[t.Mapping[str, t.Any]], now: float) -> str:

@@ -76,6 +76,8 @@ def outlook(status: t.Any, now: float) -> Outlook:
     node, of = _candidate(status)
     if not node:
         return Outlook(None, "", "Not known: this node does not know its own role.")
+    if of is not status and reading.truth(status, "peer", "alive") is False:
+        return Outlook(False, node, "Nobody would take over: there is one node left.", (f"{node} is silent.",))
     if not isinstance(of, t.Mapping) or not reading.mapping(of, "agent"):
         return Outlook(None, node, f"Not known: {node} has not said whether it could take over.")
     against: list[str] = []

@@ -115,8 +115,9 @@ def replica() -> dict[str, t.Any]:
 
 
 def alone() -> dict[str, t.Any]:
-    """node-b an instant after it took over."""
+    """node-b a minute after it took over."""
     status = _node("node-b", "node-a", "primary")
+    status["agent"]["since"] = status["agent"]["last_failover"]["time"] = NOW - 58.0
     status["severity"] = 1
     status["findings"]["inside"] = {
         "verdict": "unknown",
@@ -126,7 +127,6 @@ def alone() -> dict[str, t.Any]:
         network["peer_heard"] = False
     status["peer"].update({"alive": False, "severity": None, "age": 61.0, "state": None, "status": None})
     status["semi_sync"] = {"active": False, "clients": 0}
-    status["agent"]["lease"]["reachable"] = False
     return status
 
 

@@ -192,6 +192,7 @@ def test_what_a_silent_peer_said_is_marked_as_old_and_not_judged() -> None:
     status = data.pair()
     status["peer"].update(alive=False, age=61.0)
     status["peer"]["status"]["severity"] = 2
+    status["peer"]["status"]["database"]["role"] = "primary"  # what a dead primary said last
     found = page.verdict(status, data.NOW)
     assert found.level == "warn"
     assert found.reasons[0] == "node-a is silent: there is one node left."

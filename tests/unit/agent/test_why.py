@@ -71,11 +71,28 @@ def test_what_is_not_known_is_never_called_ready() -> None:
     assert outlook(status, data.NOW).ready is None
     del status["agent"]["blockers"]
     assert outlook(status, data.NOW).ready is None
-    assert outlook(data.alone(), data.NOW).ready is None
-    assert "node-a has not said whether it could take over" in said(data.alone())
-    assert "node-a: silent for 1 min." in said(data.alone())
-    assert "the witness does not answer" in said(data.alone())
     assert outlook({}, data.NOW).ready is None
+    quiet = data.pair()
+    quiet["peer"]["status"] = None
+    assert outlook(quiet, data.NOW).ready is None
+    assert "node-a has not said whether it could take over" in said(quiet)
+
+
+def test_a_primary_that_is_alone() -> None:
+    status = data.alone()
+    assert outlook(status, data.NOW).ready is False
+    status["peer"]["status"] = data.replica()  # what a silent peer said does not count
+    assert outlook(status, data.NOW).ready is False
+    assert "Nobody would take over: there is one node left." in said(status)
+    assert "node-a: silent for 1 min." in said(status)
+    status["agent"]["lease"]["reachable"] = False
+    assert "the witness does not answer" in said(status)
+
+
+def test_a_replica_whose_primary_is_silent_goes_by_its_own_conditions() -> None:
+    status = data.replica()
+    status["peer"].update(alive=False, age=2.0, status=None)
+    assert outlook(status, data.NOW).ready is True
 
 
 def test_nothing_crashes_it_and_no_line_is_two() -> None:
