@@ -14,6 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from . import reading
+from .alarms import described
 from .why import outlook
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -65,6 +66,7 @@ METRICS: t.Mapping[str, Metric] = {
     "tandem_operation_running": Metric("gauge", "A switchover, failover or rejoin is running.", "truth"),
     "tandem_failover_ready": Metric("gauge", "If the primary died now, the replica would take over by itself.", "truth"),
     "tandem_failover_blockers": Metric("gauge", "What stands against that, or is not known.", "count"),
+    "tandem_alarm": Metric("gauge", "1 for each alarm of the agent that is so now; the others are absent.", "truth", ("alarm", "severity")),
     "tandem_failovers_total": Metric("counter", "Times that this node took over from a dead primary.", "count"),
     "tandem_transitions_total": Metric("counter", "Changes of the agent's state, by the rule that made them.", "count", ("rule",)),
     "tandem_last_failover_timestamp_seconds": Metric("gauge", "When the last failover ended.", "unix seconds"),
@@ -211,6 +213,8 @@ def _agent(out: Exposition, status: t.Any, states: tuple[str, ...], now: float) 
     out.add("tandem_agent_paused_until_timestamp_seconds", until if until is not None and until > now else None)
     if "operation" in agent:
         out.add("tandem_operation_running", bool(reading.mapping(agent, "operation")))
+    for alarm in reading.texts(agent, "alarms"):
+        out.add("tandem_alarm", 1, alarm, described(alarm)[0])
     expected = outlook(status, now)
     out.add("tandem_failover_ready", expected.ready)
     out.add("tandem_failover_blockers", len(expected.against))

@@ -16,6 +16,7 @@ import typing as t
 from dataclasses import dataclass
 
 from . import reading
+from .alarms import described
 from .why import Outlook, ago, outlook
 
 REFRESH = 5  # seconds
@@ -136,6 +137,9 @@ def verdict(status: t.Any, now: float, expected: Outlook | None = None) -> Verdi
             free, size = reading.number(disk, "free"), reading.number(disk, "size")
             if free is not None and size is not None and size > 0 and free / size < DISK_LOW:
                 (bad if free / size < DISK_FULL else warn).append(f"{name}: {_bytes(free)} free on {reading.text(disk, 'path')}.")
+        for alarm in reading.texts(of, "agent", "alarms"):
+            weight, words = described(alarm)
+            (bad if weight == "critical" else warn).append(f"{name}: {words}.")
         if reading.truth(of, "fault"):
             warn.append(f"{name} must not hold the addresses.")
         if reading.role_of(of) == "replica" and reading.truth(of, "database", "replication", "running") is False:
@@ -327,6 +331,8 @@ def _outlook(expected: Outlook, status: t.Any) -> str:
     policy = ", ".join(f"{_text(key)}: {_text(item)}" for key, item in reading.mapping(status, "agent", "policy").items())
     shown = f' <span class="dim">({policy})</span>' if policy else ""
     against = f"<ul>{items}</ul>" if items else ""
+    if expected.awaits and expected.ready is not False:
+        against += f'<p class="dim small">First it needs proof of the death: {_text("; ".join(expected.awaits), 600)}.</p>'
     return f"<section><h2>If the primary died now</h2><p>{_sign(level, _text(expected.summary))}{shown}</p>{against}</section>"
 
 

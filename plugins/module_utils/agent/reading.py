@@ -70,6 +70,12 @@ def printable(value: str) -> str:
     return "".join(character if character.isprintable() else " " if character.isspace() else "?" for character in value)
 
 
+def texts(value: t.Any, *path: str) -> list[str]:
+    """The texts of the list there; at most 50."""
+    found = dig(value, *path)
+    return [item for item in found if isinstance(item, str)][:50] if isinstance(found, (list, tuple)) else []
+
+
 def moment(value: t.Any, *path: str) -> float | None:
     """Unix seconds, from a number or an ISO 8601 text (without a zone: UTC)."""
     found = dig(value, *path)

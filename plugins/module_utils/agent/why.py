@@ -10,8 +10,35 @@ import typing as t
 from dataclasses import dataclass
 
 from . import reading
+from .alarms import described
 
 LAST = 5  # transitions told
+# Conditions that only the primary's death itself can meet: that they are not met while it lives stands against nothing.
+PROOFS = frozenset({"silence", "primary's machine", "lease", "primary asks", "primary cedes"})
+
+
+class Condition(t.Protocol):
+    """One condition of a promotion, as the decision core has it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def found(self) -> str: ...
+
+    @property
+    def needed(self) -> str: ...
+
+    @property
+    def met(self) -> bool: ...
+
+
+def blockers(conditions: t.Iterable[Condition], proofs: t.Collection[str] = PROOFS) -> list[dict[str, t.Any]]:
+    """The status's agent.blockers. proof: only the primary's death itself can meet it."""
+    return [
+        {"condition": row.name, "found": row.found, "needed": row.needed, "ok": row.met, **({"proof": True} if row.name in proofs else {})}
+        for row in conditions
+    ]
 
 
 @dataclass(frozen=True)
@@ -20,6 +47,7 @@ class Outlook:
 
     ready: True: the candidate takes over by itself. False: it does not. None: nobody knows.
     against: what stands in the way or is not known, one sentence each.
+    awaits: what it would wait for, as a proof that the primary is dead.
     """
 
     ready: bool | None
@@ -27,6 +55,7 @@ class Outlook:
     summary: str
     against: tuple[str, ...] = ()
     met: int = 0
+    awaits: tuple[str, ...] = ()
 
 
 def _sentence(value: str) -> str:
@@ -93,6 +122,8 @@ def outlook(status: t.Any, now: float) -> Outlook:
         against.append(f"{name} is running on {node}.")
     listed = reading.dig(of, "agent", "blockers")
     conditions = reading.mappings(of, "agent", "blockers")
+    awaits = tuple(f"{reading.text(item, 'condition')}: {_shown(item.get('needed'))}" for item in conditions if reading.truth(item, "proof"))
+    conditions = [item for item in conditions if not reading.truth(item, "proof")]
     for item in conditions:
         ok = reading.truth(item, "ok")
         if ok is False:
@@ -103,11 +134,11 @@ def outlook(status: t.Any, now: float) -> Outlook:
         unknown.append(f"{node} has not said which conditions are met.")
     met = sum(reading.truth(item, "ok") is True for item in conditions)
     if against:
-        return Outlook(False, node, f"{node} would not take over by itself.", tuple(against + unknown), met)
+        return Outlook(False, node, f"{node} would not take over by itself.", tuple(against + unknown), met, awaits)
     if unknown:
-        return Outlook(None, node, f"Nobody knows whether {node} would take over.", tuple(unknown), met)
+        return Outlook(None, node, f"Nobody knows whether {node} would take over.", tuple(unknown), met, awaits)
     checked = f"all {met} conditions are met" if met > 1 else "its condition is met" if met else "nothing stands against it"
-    return Outlook(True, node, f"{node} would take over by itself: {checked}.", (), met)
+    return Outlook(True, node, f"{node} would take over by itself: {checked}.", (), met, awaits)
 
 
 def ago(unix: float | None, now: float) -> str:
@@ -152,6 +183,8 @@ def _present(status: t.Any, now: float) -> list[str]:
     if reason:
         rule = reading.text(agent, "rule")
         lines.append(f"    because: {_sentence(reason)}" + (f" (rule {rule})" if rule else ""))
+    for name in reading.texts(agent, "alarms"):
+        lines.append(f"Alarm: {described(name)[1]}.")
     peer = reading.text(status, "peer", "node") or "the peer"
     alive, age = reading.truth(status, "peer", "alive"), reading.number(status, "peer", "age")
     peer_role = reading.role_of(reading.dig(status, "peer", "status"))
@@ -187,6 +220,8 @@ def why(status: t.Any, history: t.Iterable[t.Mapping[str, t.Any]], now: float | 
     lines += [f"    - {line}" for line in expected.against]
     if expected.against and expected.met:
         lines.append(f"    ({expected.met} other condition{'s are' if expected.met > 1 else ' is'} met.)")
+    if expected.awaits and expected.ready is not False:
+        lines.append(f"  First it needs proof of the death: {'; '.join(expected.awaits)}.")
     failback = reading.text(status, "agent", "policy", "failback")
     known = {
         "never": "Afterwards roles stay where they are (failback: never).",

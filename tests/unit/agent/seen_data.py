@@ -76,6 +76,7 @@ def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
             "paused_until": None,
             "lease": {"configured": True, "holder": "node-b", "left": 3.7, "reachable": True},
             "blockers": [] if primary else blockers(),
+            "alarms": [],
             "operation": None,
             "last_failover": {"time": NOW - 4_180.0, "from": "node-a", "to": "node-b", "duration": 1.9},
             "counters": {
@@ -127,6 +128,7 @@ def alone() -> dict[str, t.Any]:
         network["peer_heard"] = False
     status["peer"].update({"alive": False, "severity": None, "age": 61.0, "state": None, "status": None})
     status["semi_sync"] = {"active": False, "clients": 0}
+    status["agent"]["alarms"] = ["alone"]
     return status
 
 

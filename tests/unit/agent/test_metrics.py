@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ def at(samples, name, **labels):
 def test_everything_that_is_known_is_there() -> None:
     text = render(data.pair(), STATES, data.NOW) + render(data.replica(), STATES, data.NOW)
     paused = data.pair()
-    paused["agent"]["paused_until"] = data.NOW + 60
+    paused["agent"].update(paused_until=data.NOW + 60, alarms=["diverged"])
     text += render(paused, STATES, data.NOW)
     for name, metric in METRICS.items():
         assert re.search(rf"^{name}[ {{]", text, re.MULTILINE), name
@@ -80,6 +82,15 @@ def test_the_replica() -> None:
     assert at(samples, "tandem_replication_running") == 1
     assert at(samples, "tandem_replication_lag_seconds") == 0
     assert at(samples, "tandem_lease_held") == 0
+
+
+def test_alarms() -> None:
+    status = data.pair()
+    status["agent"]["alarms"] = ["both_open", data.HOSTILE, "both_open", 3]
+    samples = sampled(status)
+    assert at(samples, "tandem_alarm", alarm="both_open", severity="critical") == 1
+    assert at(samples, "tandem_alarm", alarm=data.HOSTILE, severity="warning") == 1
+    assert sum(name == "tandem_alarm" for name, _labels in samples) == 2
 
 
 def test_unknown_is_absent_not_zero() -> None:
@@ -142,6 +153,13 @@ def test_a_metric_that_is_not_in_the_table_is_refused() -> None:
         Exposition().add("tandem_nonsense", 1)
     with pytest.raises(ValueError, match="labels"):
         Exposition().add("tandem_peer_heard", 1)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian package prometheus) is not installed")
+@pytest.mark.parametrize("command", [["check", "rules", DOCS / "monitoring" / "alerts.yml"], ["test", "rules", Path(__file__).parent / "alerts_test.yml"]])
+def test_prometheus_own_tool_agrees(command) -> None:
+    done = subprocess.run(["promtool", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def names(expression):

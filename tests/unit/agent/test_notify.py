@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.tandem.lemp.plugins.module_utils.agent import notify
+from ansible_collections.tandem.lemp.plugins.module_utils.agent import alarms, notify
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.channels import (
     ChannelError,
     ConfigError,
@@ -150,6 +150,16 @@ def test_memory_is_bounded_and_the_critical_stays() -> None:
     assert len(gate._seen) <= notify.KEYS + 1
     assert gate.dropped > 2000
     assert [made.kind for made, _n in gate.due(2e9)] == ["second"]
+
+
+def test_alarms_become_events_when_they_come_and_go() -> None:
+    assert alarms.events("node-a", ["alone"], ["alone"]) == []
+    over, new = sorted(alarms.events("node-a", ["alone"], ["both_open"], "seen both", unix=5.0), key=lambda made: made.severity, reverse=True)
+    assert (new.state, new.severity, new.summary, new.reason) == ("problem", "critical", "node-a: both databases take writes", "seen both")
+    assert (over.state, over.severity, over.topic, over.reason) == ("recovered", "warning", "node-a/alone", "")
+    assert alarms.described("some_thing") == ("warning", "some thing")
+    gate = Gate()
+    assert [n for made in (new, new, *alarms.events("node-a", ["both_open"], [], unix=9.0)) for _event, n in gate.offer(made, 0)] == [0, 1]
 
 
 # Channels that are not real: queue, retry, survival.

@@ -170,6 +170,8 @@ def test_nothing_crashes_it() -> None:
         (lambda s: s["semi_sync"].update(active=False), "warn", "Commits on node-b do not wait for a replica."),
         (lambda s: s["agent"].update(paused_until=data.NOW + 60), "warn", "node-b is in maintenance until 2026-11-17 19:11:42 UTC."),
         (lambda s: s["agent"]["lease"].update(reachable=False), "warn", "node-b does not reach the witness."),
+        (lambda s: s["agent"].update(alarms=["alone"]), "warn", "node-b: the primary goes on without a replica"),
+        (lambda s: s["peer"]["status"]["agent"].update(alarms=["diverged"]), "bad", "node-a: the database has transactions that"),
         (lambda s: s.update(fault=True), "warn", "node-b must not hold the addresses."),
         (lambda s: s["disks"][0].update(free=4e9), "warn", "node-b: 4.0 GB free on /var/lib/mysql."),
         (lambda s: s["disks"][0].update(free=0), "bad", "node-b: 0 B free on /var/lib/mysql."),

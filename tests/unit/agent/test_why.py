@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import seen_data as data
 
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.why import outlook, why
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.why import blockers, outlook, why
+
+ROWS = [("complete", "yes", "yes", True), ("silence", "0.1 s", "3 s on all networks", False), ("lease", "held by node-b", "free", False)]
 
 
 def said(status, history=()):
@@ -57,6 +61,24 @@ def test_other_reasons_not_to(change, expected) -> None:
         expected = "is paused until"
     assert outlook(status, data.NOW).ready is False
     assert expected in said(status)
+
+
+def test_what_only_the_death_can_prove_stands_against_nothing() -> None:
+    rows = [SimpleNamespace(name=name, found=found, needed=needed, met=met) for name, found, needed, met in ROWS]
+    status = data.replica()
+    status["agent"]["blockers"] = blockers(rows)
+    assert status["agent"]["blockers"][0] == {"condition": "complete", "found": "yes", "needed": "yes", "ok": True}
+    assert outlook(status, data.NOW).ready is True
+    text = said(status)
+    assert "node-a would take over by itself: its condition is met." in text
+    assert "First it needs proof of the death: silence: 3 s on all networks; lease: free." in text
+    rows[0].met = False
+    status["agent"]["blockers"] = blockers(rows)
+    assert outlook(status, data.NOW).against == ("complete: found yes; needed yes.",)
+
+
+def test_alarms_are_told() -> None:
+    assert "Alarm: the primary goes on without a replica: commits wait for nobody." in said(data.alone())
 
 
 def test_a_pause_that_is_over_is_none() -> None:

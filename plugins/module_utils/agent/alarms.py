@@ -1,0 +1,54 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the agent's alarms mean to a person, and the notifications that they make. Pure.
+
+An alarm is a name that is there as long as it is so. What is new is a problem, what is gone is over.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from .notify import PROBLEM, RECOVERED, Event
+
+# Worst first.
+ALARMS: t.Mapping[str, tuple[str, str]] = {
+    "both_open": ("critical", "both databases take writes"),
+    "nobody_is_primary": ("critical", "no database takes writes"),
+    "opened_by_somebody_else": ("critical", "somebody else opened the database for writes"),
+    "diverged": ("critical", "the database has transactions that the primary does not have"),
+    "isolated": ("critical", "the node is cut off and has closed its database"),
+    "manual_failover_needed": ("critical", "the primary is gone and the policy is failover: manual"),
+    "data_comparison_failed": ("critical", "the nodes cannot tell whose data is newer"),
+    "address_elsewhere": ("critical", "the service address is sent elsewhere"),
+    "database_stalled": ("warning", "the database is stalled: slow is not dead"),
+    "alone": ("warning", "the primary goes on without a replica: commits wait for nobody"),
+    "writes_wait_for_the_replica": ("warning", "commits wait for a replica that is away"),
+    "peer_agent_silent": ("warning", "the peer's machine answers, its agent does not"),
+    "witness_not_reachable": ("warning", "the witness does not answer"),
+}
+
+
+def described(name: str) -> tuple[str, str]:
+    """Severity and words. An unheard-of alarm is a warning with its name for words."""
+    return ALARMS.get(name, ("warning", name.replace("_", " ")))
+
+
+def events(
+    node: str,
+    before: t.Collection[str],
+    now: t.Collection[str],
+    reason: str = "",
+    details: t.Mapping[str, t.Any] | None = None,
+    unix: float | None = None,
+) -> list[Event]:
+    """What to submit when a node's alarms were before and are now."""
+    at = time.time() if unix is None else unix
+    made = []
+    for names, state in (([name for name in now if name not in before], PROBLEM), ([name for name in before if name not in now], RECOVERED)):
+        for name in names:
+            severity, words = described(name)
+            made.append(Event(node, name, f"{node}: {words}", state, severity, reason if state == PROBLEM else "", details=details or {}, unix=at))
+    return made
