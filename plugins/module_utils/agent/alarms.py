@@ -1,17 +1,11 @@
 # Copyright: The tandem.lemp developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the agent's alarms mean to a person, and the notifications that they make. Pure.
-
-An alarm is a name that is there as long as it is so. What is new is a problem, what is gone is over.
-"""
+"""What the agent's alarms mean to a person. An alarm is a name that is there as long as it is so."""
 
 from __future__ import annotations
 
-import time
 import typing as t
-
-from .notify import PROBLEM, RECOVERED, Event
 
 # Worst first.
 ALARMS: t.Mapping[str, tuple[str, str]] = {
@@ -34,21 +28,3 @@ ALARMS: t.Mapping[str, tuple[str, str]] = {
 def described(name: str) -> tuple[str, str]:
     """Severity and words. An unheard-of alarm is a warning with its name for words."""
     return ALARMS.get(name, ("warning", name.replace("_", " ")))
-
-
-def events(
-    node: str,
-    before: t.Collection[str],
-    now: t.Collection[str],
-    reason: str = "",
-    details: t.Mapping[str, t.Any] | None = None,
-    unix: float | None = None,
-) -> list[Event]:
-    """What to submit when a node's alarms were before and are now."""
-    at = time.time() if unix is None else unix
-    made = []
-    for names, state in (([name for name in now if name not in before], PROBLEM), ([name for name in before if name not in now], RECOVERED)):
-        for name in names:
-            severity, words = described(name)
-            made.append(Event(node, name, f"{node}: {words}", state, severity, reason if state == PROBLEM else "", details=details or {}, unix=at))
-    return made

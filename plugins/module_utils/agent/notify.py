@@ -17,6 +17,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from . import reading
+from .alarms import described
 from .channels import Channel, ChannelError, Message
 
 LOG = logging.getLogger("tandem.notify")
@@ -52,6 +53,24 @@ class Event:
 def speaks(event: Event, me: str, peer_alive: bool | None) -> bool:
     """Does this node send it? Who lives speaks for itself; for a dead node its peer speaks. Not knowing is not dead."""
     return event.node == me or peer_alive is False
+
+
+def alarm_events(
+    node: str,
+    before: t.Collection[str],
+    now: t.Collection[str],
+    reason: str = "",
+    details: t.Mapping[str, t.Any] | None = None,
+    unix: float | None = None,
+) -> list[Event]:
+    """What to submit when a node's alarms were before and are now: what is new is a problem, what is gone is over."""
+    at = time.time() if unix is None else unix
+    made = []
+    for names, state in (([name for name in now if name not in before], PROBLEM), ([name for name in before if name not in now], RECOVERED)):
+        for name in names:
+            severity, words = described(name)
+            made.append(Event(node, name, f"{node}: {words}", state, severity, reason if state == PROBLEM else "", details=details or {}, unix=at))
+    return made
 
 
 def message_of(event: Event, sender: str, repeats: int) -> dict[str, t.Any]:

@@ -153,13 +153,13 @@ def test_memory_is_bounded_and_the_critical_stays() -> None:
 
 
 def test_alarms_become_events_when_they_come_and_go() -> None:
-    assert alarms.events("node-a", ["alone"], ["alone"]) == []
-    over, new = sorted(alarms.events("node-a", ["alone"], ["both_open"], "seen both", unix=5.0), key=lambda made: made.severity, reverse=True)
+    assert notify.alarm_events("node-a", ["alone"], ["alone"]) == []
+    over, new = sorted(notify.alarm_events("node-a", ["alone"], ["both_open"], "seen both", unix=5.0), key=lambda made: made.severity, reverse=True)
     assert (new.state, new.severity, new.summary, new.reason) == ("problem", "critical", "node-a: both databases take writes", "seen both")
     assert (over.state, over.severity, over.topic, over.reason) == ("recovered", "warning", "node-a/alone", "")
     assert alarms.described("some_thing") == ("warning", "some thing")
     gate = Gate()
-    assert [n for made in (new, new, *alarms.events("node-a", ["both_open"], [], unix=9.0)) for _event, n in gate.offer(made, 0)] == [0, 1]
+    assert [n for made in (new, new, *notify.alarm_events("node-a", ["both_open"], [], unix=9.0)) for _event, n in gate.offer(made, 0)] == [0, 1]
 
 
 # Channels that are not real: queue, retry, survival.
