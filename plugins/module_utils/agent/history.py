@@ -9,6 +9,7 @@ in a thread. What could not be written stays in memory, is tried again, and is t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -298,6 +299,8 @@ class Samples:
             os.replace(beside, self._path)
         except OSError as error:
             self.problem = f"{self._path}: {error.strerror or error}"
+            with contextlib.suppress(OSError):
+                os.unlink(beside)  # half a file on a full disk helps nobody
             return False
         self.problem = ""
         return True

@@ -245,3 +245,11 @@ def test_samples_that_cannot_be_saved(tmp_path) -> None:
     samples = Samples(str(tmp_path / "missing" / "samples.json"))
     assert not samples.save(NOON)
     assert "No such file" in samples.problem
+
+
+def test_half_a_file_of_samples_is_taken_away(tmp_path) -> None:
+    path = tmp_path / "samples.json"
+    path.mkdir()  # nothing can take its place
+    samples = Samples(str(path))
+    assert not samples.save(NOON)
+    assert os.listdir(tmp_path) == ["samples.json"]
