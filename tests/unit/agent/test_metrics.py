@@ -12,11 +12,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import seen_data as data
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.metrics import METRICS, Exposition, render
+
+from . import seen_data as data
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 STATES = ("boot", "replica", "suspecting", "opening", "primary", "closed")

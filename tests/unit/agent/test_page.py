@@ -11,9 +11,10 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-import seen_data as data
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import page
+
+from . import seen_data as data
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 TEXT = "strong p ul li dl dt dd table thead tbody tr th td a code"

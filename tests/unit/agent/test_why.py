@@ -8,9 +8,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import seen_data as data
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.why import blockers, outlook, why
+
+from . import seen_data as data
 
 ROWS = [("complete", "yes", "yes", True), ("silence", "0.1 s", "3 s on all networks", False), ("lease", "held by node-b", "free", False)]
 
