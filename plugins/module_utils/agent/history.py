@@ -241,7 +241,7 @@ class Sample(t.NamedTuple):
 
 def sample(status: t.Any, unix: float) -> Sample:
     """The point that a status makes."""
-    return Sample(unix, reading.role_of(status), reading.lag_of(status), reading.lag_of(reading.dig(status, "peer", "status")))
+    return Sample(unix, reading.role_of(status), reading.lag_of(status), reading.lag_of(reading.peer_of(status)))
 
 
 def _worse(one: float | None, other: float | None) -> float | None:

@@ -221,7 +221,7 @@ def _agent(out: Exposition, status: t.Any, states: tuple[str, ...], now: float) 
     out.add("tandem_failovers_total", _count(reading.dig(agent, "counters", "failovers")))
     for rule, count in reading.mapping(agent, "counters", "transitions").items():
         out.add("tandem_transitions_total", _count(count), rule)
-    out.add("tandem_last_failover_timestamp_seconds", reading.moment(agent, "last_failover", "time"))
+    out.add("tandem_last_failover_timestamp_seconds", reading.last_failover(status))
     out.add("tandem_last_failover_duration_seconds", reading.number(agent, "last_failover", "duration"))
     lease = reading.mapping(agent, "lease")
     out.add("tandem_lease_configured", reading.truth(lease, "configured"))

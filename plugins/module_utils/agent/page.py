@@ -116,7 +116,7 @@ def _sign(level: str, words: str) -> str:
 def verdict(status: t.Any, now: float, expected: Outlook | None = None) -> Verdict:
     """How the pair is, seen from this node."""
     expected = expected or outlook(status, now)
-    other = reading.dig(status, "peer", "status")
+    other = reading.peer_of(status)
     peer = reading.text(status, "peer", "node") or "the peer"
     node = reading.text(status, "node") or "this node"
     alive = reading.truth(status, "peer", "alive")
@@ -215,13 +215,13 @@ def _agent(status: t.Any, now: float) -> list[tuple[str, str]]:
         words = f"held by {_text(reading.text(lease, 'holder')) or 'nobody'}" + (f", {_text(reading.span(left))} left" if left is not None else "")
         reachable = reading.truth(lease, "reachable")
         holder = _sign("ok", words) if reachable else _sign("warn", words + "; the witness does not answer")
-    operation = reading.mapping(agent, "operation")
+    operation = reading.operation_of(status)
     return [
         ("Agent", state),
         ("Why", _text(reading.text(agent, "reason"))),
         ("Lease", holder),
         ("Maintenance", _sign("warn", f"until {_text(reading.clock(until))} UTC") if until is not None and until > now else ""),
-        ("Running", _sign("warn", _text(reading.text(operation, "operation") or reading.text(operation, "name") or "an operation")) if operation else ""),
+        ("Running", _sign("warn", _text(operation)) if operation else ""),
     ]
 
 
@@ -311,10 +311,10 @@ def _peer_card(status: t.Any, now: float) -> str:
     name = reading.text(status, "peer", "node") or "the peer"
     alive, age = reading.truth(status, "peer", "alive"), reading.number(status, "peer", "age")
     when = f"as it said {_text(reading.span(age))} ago" if age is not None else "as it last said"
-    other = reading.dig(status, "peer", "status")
-    if isinstance(other, t.Mapping) and other:
+    other = reading.peer_of(status)
+    if other:
         # Who is silent now is not what it was: the card says how old it is, and is dashed.
-        return _card(reading.mapping(other), name, when if alive else f"{when}: it is silent now", now, old=not alive)
+        return _card(other, name, when if alive else f"{when}: it is silent now", now, old=not alive)
     words = _sign("bad", "silent" + (f" for {_text(reading.span(age))}" if age is not None else "")) if alive is False else ""
     words = words or (_sign("ok", "alive") if alive else _sign("unknown", "not known whether it lives"))
     down = reading.dig(status, "peer", "down")

@@ -139,6 +139,29 @@ def lag_of(status: t.Any) -> float | None:
     return lag if lag is not None and lag >= 0 and truth(status, "database", "replication", "running") is not False else None
 
 
-def now_of(status: t.Any) -> float | None:
-    """When that status was made, if it says so."""
-    return moment(status, "time")
+def peer_of(status: t.Any) -> t.Mapping[str, t.Any]:
+    """What is known of the peer in the form of a status: its own, else what its heartbeats say; empty when it said nothing."""
+    own = mapping(status, "peer", "status")
+    said = mapping(status, "peer", "agent")
+    if own or not said:
+        return own
+    role = "primary" if said.get("database") == "open" else "replica" if said.get("state") == "replica" else None
+    return {
+        "node": dig(status, "peer", "node"),
+        "severity": dig(status, "peer", "severity"),
+        "database": {"role": role, "look": "ok" if role else None},
+        "agent": {"state": said.get("state"), "paused_until": said.get("paused"), "able": said.get("able"), "epoch": dig(said, "term", "epoch")},
+    }
+
+
+def operation_of(status: t.Any) -> str:
+    """The name of the operation that runs there; "" when none does."""
+    running = mapping(status, "agent", "operation")
+    names = [text(running, key) for key in ("operation", "name", "action")]
+    return next((name for name in names if name), "an operation") if running else ""
+
+
+def last_failover(status: t.Any) -> float | None:
+    """When the last failover was, in unix seconds: last_failover is a time, or a mapping with one."""
+    found = moment(status, "agent", "last_failover")
+    return found if found is not None else moment(status, "agent", "last_failover", "time")

@@ -86,13 +86,18 @@ def blocker(item: t.Mapping[str, t.Any]) -> str:
     return f"{condition}: found {found}; needed {needed}."
 
 
+def _is_proof(item: t.Mapping[str, t.Any]) -> bool:
+    said = reading.truth(item, "proof")
+    return reading.text(item, "condition") in PROOFS if said is None else said
+
+
 def _candidate(status: t.Any) -> tuple[str, t.Any]:
     """The node that would take over, and what is known of it. ("", None): nobody can tell."""
     role = reading.role_of(status)
     if role == "replica":
         return reading.text(status, "node") or "this node", status
     if role == "primary":
-        return reading.text(status, "peer", "node") or "the peer", reading.dig(status, "peer", "status")
+        return reading.text(status, "peer", "node") or "the peer", reading.peer_of(status)
     return "", None
 
 
@@ -111,26 +116,29 @@ def outlook(status: t.Any, now: float) -> Outlook:
         return Outlook(None, node, f"Not known: {node} has not said whether it could take over.")
     against: list[str] = []
     unknown: list[str] = []
-    if reading.text(of, "agent", "policy", "failover") == "manual":
+    conditions = reading.mappings(of, "agent", "blockers")
+    named = {reading.text(item, "condition") for item in conditions}  # what is a condition there is not told twice
+    if "policy" not in named and reading.text(of, "agent", "policy", "failover") == "manual":
         against.append(f"{node} does not take over by itself: the policy is failover: manual.")
     paused = reading.moment(of, "agent", "paused_until")
-    if paused is not None and paused > now:
+    if "pause" not in named and paused is not None and paused > now:
         against.append(f"{node} is paused until {reading.clock(paused)} UTC ({reading.span(paused - now)} more).")
-    operation = reading.mapping(of, "agent", "operation")
-    if operation:
-        name = reading.text(operation, "operation") or reading.text(operation, "name") or "an operation"
-        against.append(f"{name} is running on {node}.")
+    operation = reading.operation_of(of)
+    if "operation" not in named and operation:
+        against.append(f"{operation} is running on {node}.")
     listed = reading.dig(of, "agent", "blockers")
-    conditions = reading.mappings(of, "agent", "blockers")
-    awaits = tuple(f"{reading.text(item, 'condition')}: {_shown(item.get('needed'))}" for item in conditions if reading.truth(item, "proof"))
-    conditions = [item for item in conditions if not reading.truth(item, "proof")]
+    awaits = tuple(f"{reading.text(item, 'condition')}: {_shown(item.get('needed'))}" for item in conditions if _is_proof(item))
+    conditions = [item for item in conditions if not _is_proof(item)]
     for item in conditions:
         ok = reading.truth(item, "ok")
         if ok is False:
             against.append(blocker(item))
         elif ok is None:
             unknown.append(blocker(item))
-    if not isinstance(listed, (list, tuple)):
+    able = reading.truth(of, "agent", "able")
+    if not isinstance(listed, (list, tuple)) and able is False:
+        against.append(f"{node} says that it is not able to; ask it: tandem why.")
+    elif not isinstance(listed, (list, tuple)) and able is None:
         unknown.append(f"{node} has not said which conditions are met.")
     met = sum(reading.truth(item, "ok") is True for item in conditions)
     if against:
@@ -187,7 +195,7 @@ def _present(status: t.Any, now: float) -> list[str]:
         lines.append(f"Alarm: {described(name)[1]}.")
     peer = reading.text(status, "peer", "node") or "the peer"
     alive, age = reading.truth(status, "peer", "alive"), reading.number(status, "peer", "age")
-    peer_role = reading.role_of(reading.dig(status, "peer", "status"))
+    peer_role = reading.role_of(reading.peer_of(status))
     if alive is None:
         lines.append(f"{peer}: not known whether it lives.")
     elif not alive:

@@ -203,6 +203,18 @@ def test_what_a_silent_peer_said_is_marked_as_old_and_not_judged() -> None:
     assert '<section class="old">' in page.render(status, now=data.NOW)
 
 
+def test_a_peer_of_which_only_heartbeats_are_known() -> None:
+    status = data.pair()
+    del status["peer"]["status"]
+    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": True, "paused": 0.0, "term": {"epoch": 8}}
+    assert page.verdict(status, data.NOW).level == "ok"
+    assert "○ REPLICA" in words(status)
+    status["peer"]["agent"]["database"] = "open"
+    assert page.verdict(status, data.NOW).level == "bad"
+    status["peer"]["agent"] = {"state": [3], "database": {}, "term": 4, "able": "x"}
+    assert page.verdict(status, data.NOW).level == "unknown"
+
+
 def test_the_graph_shows_the_worst_and_leaves_gaps() -> None:
     points = [(data.NOW - 43_200 + second, "replica", lag, None) for second, lag in ((0, 1.0), (10, 40.0), (20, 2.0))]
     points += [(data.NOW - 1, "replica", None, None), (data.NOW - 90_000, "replica", 900.0, None), (data.NOW + 3600, "replica", 900.0, None)]

@@ -78,6 +78,26 @@ def test_what_only_the_death_can_prove_stands_against_nothing() -> None:
     assert outlook(status, data.NOW).against == ("complete: found yes; needed yes.",)
 
 
+def test_conditions_of_the_core_are_known_by_their_names() -> None:
+    status = data.replica()
+    status["agent"]["blockers"] = [{"condition": "silence", "found": "0.1 s", "needed": "3 s", "ok": False}, *data.blockers()]
+    assert outlook(status, data.NOW).ready is True
+    status["agent"]["blockers"] = [{"condition": "policy", "found": "manual", "needed": "automatic", "ok": False}]
+    status["agent"]["policy"]["failover"] = "manual"
+    assert outlook(status, data.NOW).against == ("policy: found manual; needed automatic.",)
+
+
+@pytest.mark.parametrize(("able", "ready"), [(True, True), (False, False), (None, None)])
+def test_a_peer_of_which_only_heartbeats_are_known(able, ready) -> None:
+    status = data.pair()
+    del status["peer"]["status"]
+    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": able, "paused": 0.0, "term": {"epoch": 8}}
+    assert outlook(status, data.NOW).ready is ready
+    assert "node-a: alive; its database is the replica." in said(status)
+    status["peer"]["agent"]["paused"] = data.NOW + 60
+    assert outlook(status, data.NOW).ready is False
+
+
 def test_alarms_are_told() -> None:
     assert "Alarm: the primary goes on without a replica: commits wait for nobody." in said(data.alone())
 
