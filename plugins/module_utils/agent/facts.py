@@ -30,6 +30,8 @@ class fact(t.Generic[T]):
         self.__doc__ = work_out.__doc__
 
     def __get__(self, instance: t.Any, owner: t.Any = None) -> T:
+        if instance is None:
+            return t.cast(T, self)
         value = instance.__dict__[self.name] = self.work_out(instance)
         return value
 

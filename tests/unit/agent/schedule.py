@@ -168,14 +168,7 @@ def settle(world: World) -> None:
             raise Broken("acknowledged rows are on no node")
         best.order = Order.OPEN
         world.until(lambda: one_writer(world), CALM_WITHIN, "a person has said open")
-
-    def ready() -> bool:
-        for server in servers:
-            if server.memory.state is State.DIVERGED:
-                server.order = Order.REJOIN
-        return world.calm()
-
-    world.until(ready, CALM_WITHIN, "no pair after everything was healed")
+    world.until(world.calm_with_a_person, CALM_WITHIN, "no pair after everything was healed")
     writer = world.servers[world.writers()[0]]
     lost = world.acked - writer.rows
     if lost:

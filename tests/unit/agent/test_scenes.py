@@ -69,7 +69,7 @@ def test_the_end_of_the_server_is_answered_by_one_heartbeat(seed: int, witness: 
     world = pair(seed, witness=witness)
     world.kill_database(world.servers[A], restart=2.0)
     assert world.until(lambda: world.state(B) is State.PROMOTING, 2) <= 0.05
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
     assert world.writers() == [B]
 
 
@@ -161,6 +161,7 @@ def test_a_replica_that_was_cut_off_itself_proves_nothing() -> None:
 
 def test_a_replica_that_slept_believes_no_heartbeat_from_before() -> None:
     world = pair()
+    world.inbox_limit = 6
     world.freeze(world.servers[B], 6.0, True)
     world.until(lambda: world.state(A) is State.ALONE, 5)
     world.run_until(world.now + 0.5)
@@ -205,7 +206,7 @@ def test_a_dead_replica_stops_writes_for_a_moment_only() -> None:
     world.crash(world.servers[B], None)
     assert world.until(lambda: world.state(A) is State.ALONE, 5) <= 3.5
     world.heal()
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
     assert world.writers() == [A]
 
 
@@ -237,7 +238,7 @@ def test_a_node_that_slept_closes_before_it_does_anything_else() -> None:
     world.until(lambda: not a.node_frozen, 6)
     assert a.memory.state is State.CLOSED or a.memory.state is State.ISOLATED
     assert Action.CLOSE_SELF in a.decision.actions
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
 
 
 # Persons, and rest.
@@ -255,13 +256,13 @@ def test_a_replica_that_cannot_take_over_lets_the_primary_open_again() -> None:
 def test_no_second_failover_back_within_the_cool_down() -> None:
     world = pair()
     world.kill_database(world.servers[A], restart=0.5)
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
     assert world.writers() == [B]
     world.run_until(world.now + 2)
     world.kill_database(world.servers[B], restart=0.5)
     world.until(lambda: bool(world.writers()), 8)
     assert world.writers() == [B]
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
     world.crash(world.servers[B], None)
     world.until(lambda: world.servers[A].open, 5)
 
@@ -269,7 +270,7 @@ def test_no_second_failover_back_within_the_cool_down() -> None:
 def test_an_acknowledged_failover_may_be_followed_by_another() -> None:
     world = pair()
     world.kill_database(world.servers[A], restart=0.5)
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
     world.servers[A].acknowledged_at = 1e6 + world.now
     world.run_until(world.now + 2)
     world.kill_database(world.servers[B], restart=0.5)
@@ -295,7 +296,7 @@ def test_maintenance_decides_nothing_and_ends_by_itself() -> None:
     world.until(lambda: not world.servers[A].open, 3)
     never(world, B, 5)
     world.heal()
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
 
 
 def test_after_a_power_cut_exactly_one_opens() -> None:
@@ -303,7 +304,7 @@ def test_after_a_power_cut_exactly_one_opens() -> None:
         world = pair(witness=witness)
         for server in world.servers.values():
             world.crash(server, 3.0)
-        world.until(world.calm, 30)
+        world.until(world.calm_with_a_person, 30)
 
 
 def test_one_that_boots_alone_waits() -> None:
@@ -354,7 +355,7 @@ def test_extra_transactions_wait_for_a_person() -> None:
     assert world.state(A) is State.DIVERGED
     assert "diverged" in a.decision.alarms
     a.order = Order.REJOIN
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
     assert b.open
 
 
@@ -368,7 +369,7 @@ def test_a_database_that_somebody_opened_is_closed() -> None:
 def test_failback_when_in_step() -> None:
     world = pair(policy={"failback": "when_in_sync", "preferred": A, "failback_after": 5.0, "cooldown": 3.0})
     world.kill_database(world.servers[A], restart=0.5)
-    world.until(world.calm, 30)
+    world.until(world.calm_with_a_person, 30)
     world.until(lambda: Action.FAILBACK in world.servers[A].decision.actions, 30)
 
 
@@ -377,4 +378,28 @@ def test_a_switchover_of_a_person_is_followed(name: str) -> None:
     world = pair()
     a, b = world.servers[A], world.servers[B]
     world.hand_over(a, b, works=name == B)
-    world.until(lambda: world.calm() and world.writers() == [name], 20)
+    world.until(lambda: world.calm_with_a_person() and world.writers() == [name], 20)
+
+
+def test_a_primary_that_was_not_answered_does_not_go_alone() -> None:
+    world = pair()
+    world.stall(world.servers[B], 60.0)
+    world.run_until(world.now + 0.95)
+    cut(world, *NETWORKS, ways=((A, B),))
+    world.run_until(world.now + 1.0)
+    world.servers[B].stalled = False
+    world.until(lambda: world.servers[B].open, 6)
+    assert world.servers[B].rows >= world.acked
+
+
+def test_a_claim_needs_the_answer_of_the_other_one() -> None:
+    world = pair()
+    for server in world.servers.values():
+        world.crash(server, 1.0)
+    world.run_until(world.now + 1.05)
+    world.until(lambda: State.CLAIMING in (world.state(A), world.state(B)), 5)
+    cut(world, *NETWORKS)
+    end = world.now + 8
+    while world.now < end:
+        world.run_until(world.now + 0.02)
+        assert world.writers() == []
