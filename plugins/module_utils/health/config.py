@@ -7,6 +7,8 @@ import json
 import typing as t
 from dataclasses import dataclass
 
+from ..agent import channels
+from ..agent.channels import Channel
 from .model import NETWORKS
 
 
@@ -53,6 +55,7 @@ class AgentSettings:
     directory: str
     address: str
     policy: t.Mapping[str, t.Any]
+    channels: tuple[Channel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,14 @@ def _endpoint(value: t.Any, where: str) -> tuple[str, int]:
         return str(host), int(port)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: [address, port] needed, got {value!r}") from error
+
+
+def _agent(raw: t.Mapping[str, t.Any]) -> AgentSettings:
+    try:
+        told = tuple(channels.channels(raw.get("notifications") or []))
+    except channels.ConfigError as error:
+        raise ConfigError(f"agent.{error}") from error
+    return AgentSettings(raw["here"], raw["there"], raw["directory"], raw.get("address", ""), dict(raw["policy"]), told)
 
 
 def parse(text: str) -> Config:
@@ -135,7 +146,7 @@ def _build(raw: t.Mapping[str, t.Any]) -> Config:
         if php and php["listen"]
         else None,
         database=DatabaseProbe(database["option_file"], database["socket"]) if database else None,
-        agent=AgentSettings(agent["here"], agent["there"], agent["directory"], agent.get("address", ""), dict(agent["policy"])) if agent and database else None,
+        agent=_agent(agent) if agent and database else None,
     )
     if not 0.02 <= config.interval <= 1:
         raise ConfigError(f"interval: {config.interval} is not between 0.02 and 1 second")

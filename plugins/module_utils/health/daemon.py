@@ -15,11 +15,13 @@ from ..agent.agent import Agent, Seen
 from ..agent.model import Database as Role
 from ..agent.policy import Policy
 from ..agent.store import Store
+from ..agent.voice import Voice
+from ..agent.why import blockers
 from . import database as db
 from .config import AgentSettings, Config
 from .decide import decide
 from .heartbeat import Conversation
-from .http import Server
+from .http import Server, fetch
 from .links import PeerLink, Reference
 from .model import WEIGHT, Database, Decision, Finding, Local, Peer, Raw, Verdict
 from .services import ProcessWatch, look_at_php, look_at_web
@@ -45,6 +47,7 @@ FROZEN_FOR = 0.7
 DEAD_AFTER = 0.15
 # Pings in a row that the gateway has not answered, the one that is on its way included.
 GATEWAY_STRIKES = 3
+PEER_STATUS_EVERY = 5.0
 
 
 def _role(raw: Raw, database: Database | None) -> Role:
@@ -101,8 +104,11 @@ class Daemon:
         self._announced: tuple[t.Any, ...] = ()
         self._database_process = ProcessWatch(self._database_died)
         self.peer_agent: t.Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._heard_at: dict[str, float] = {}
         self.agent = self._make_agent(config.agent) if config.agent else None
+        self.voice = Voice(config.node, config.agent.directory, config.agent.channels, lambda: self.status(True)) if config.agent else None
+        self._peer_status: dict[str, t.Any] | None = None
         self._address_strikes = 0
         self._address = self._make_address_ping(config.agent.address) if config.agent and config.agent.address else None
 
@@ -128,7 +134,13 @@ class Daemon:
         return Agent(policy, Acts(config.node, config.peer, settings.here, settings.there), Store(settings.directory), self._note, FENCE.exists)
 
     def _note(self, kind: str, details: dict[str, t.Any]) -> None:
-        """What the agent has to tell."""
+        """What the agent has to tell. From any of its threads."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._tell, kind, details)
+
+    def _tell(self, kind: str, details: dict[str, t.Any]) -> None:
+        if self.voice is not None:
+            self.voice.note(kind, details, True if self._peer_alive() else False if self._peer_dead else None)
 
     # What the HTTP side sees.
 
@@ -153,7 +165,12 @@ class Daemon:
         believed = time.monotonic() - self._database_at <= DATABASE_BELIEVED[raw]
         return raw, text, self._database if believed else None
 
-    def status(self) -> dict[str, t.Any]:
+    def _ages(self) -> list[float]:
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return [now - at for at in self._heard_at.values()]
+
+    def status(self, whole: bool = False) -> dict[str, t.Any]:
+        """Everything. whole: with what the peer has shown of itself."""
         local = self.local()
         raw, text, database = self.database()
         replica = database.replica if database else None
@@ -195,10 +212,48 @@ class Daemon:
                 "down": list(self.peer().down),
                 "state": self.peer_state if self._peer_alive() else None,
                 "agent": self.peer_agent if self._peer_alive() else None,
+                "age": round(min(self._ages(), default=0.0), 2) if self._heard_at else None,
+                **({"status": self._peer_status} if whole and self._peer_status else {}),
                 "rejected": dict(self.conversation.rejected),
             },
-            **({"agent": self.agent.status()} if self.agent else {}),
+            **self._agent_status(),
         }
+
+    def _agent_status(self) -> dict[str, t.Any]:
+        agent, voice = self.agent, self.voice
+        if agent is None or voice is None:
+            return {}
+        facts = agent.decision.facts if agent.decision else None
+        database = self.database()[2]
+        return {
+            "time": round(time.time(), 1),
+            "agent": {
+                **agent.status(),
+                "blockers": blockers([*facts.preconditions, *facts.of_silence]) if facts else [],
+                "counters": voice.counters,
+            },
+            "semi_sync": {"active": database.acknowledged if database else None},
+            **voice.status(),
+        }
+
+    def page(self, path: str) -> tuple[str, str, t.Mapping[str, str]] | None:
+        return self.voice.answer(path) if self.voice else None
+
+    def history(self) -> list[dict[str, t.Any]]:
+        return self.voice.history.entries[-200:] if self.voice else []
+
+    async def _watch_peer(self) -> None:
+        """What the peer itself shows, for the page: a person looks at either node."""
+        if self.voice is None:
+            return
+        address = next((n.peer_address for n in self.config.networks if n.name == "inside"), self.config.networks[0].peer_address)
+        while True:
+            await asyncio.sleep(PEER_STATUS_EVERY)
+            if not self._peer_alive():
+                continue
+            status, told = await fetch(address, self.config.http[0][1], "/status.json"), await fetch(address, self.config.http[0][1], "/history.json")
+            self._peer_status = status
+            self.voice.peer_history = told.get("entries", []) if told else self.voice.peer_history
 
     @property
     def web_process(self) -> int | None:
@@ -389,6 +444,8 @@ class Daemon:
             for watch in self.watches.values():
                 if watch.trusted and watch.reference is not None:
                     self.memory.trust(watch.reference)
+            if self.voice is not None:
+                self.voice.tick()
             ticks += 1
             if ticks % 8 == 0:
                 notify(f"WATCHDOG=1\nSTATUS={self.decision.reason}")
@@ -444,17 +501,19 @@ class Daemon:
             self.services["php"] = Steady(PHP_DOWN_AFTER, None)
         if self.config.database:
             self.services["database"] = Steady(DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER)
+        self._loop = asyncio.get_running_loop()
         await self._server.listen(inherited_sockets(), self.config.http)
         notify("READY=1")
         try:
             async with asyncio.TaskGroup() as group:
-                for part in (self._tick, self._watch_web, self._watch_php, self._watch_database):
+                for part in (self._tick, self._watch_web, self._watch_php, self._watch_database, self._watch_peer):
                     group.create_task(part())
         finally:
             self._server.close()
             self._web_process.forget()
             self._database_process.forget()
-            if self.agent is not None:
+            if self.agent is not None and self.voice is not None:
                 self.agent.close()
+                self.voice.close()
             for link in (*self.peer_links.values(), *self.references.values(), *filter(None, [self._address])):
                 link.close()

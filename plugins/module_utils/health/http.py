@@ -12,10 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 from .model import Database, Raw
 
 MAX_REQUEST = 8192
+MAX_ANSWER = 1 << 20
 MAX_CONNECTIONS = 128
 PATIENCE = 3.0
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 Answer = tuple[int, str]
+PATHS = "/primary /replica?max_lag=SECONDS /readable /health /ready /status.json /history.json; with an agent / /metrics /why"
 
 
 class View(t.Protocol):
@@ -35,6 +37,11 @@ class View(t.Protocol):
     def status(self) -> dict[str, t.Any]: ...
 
     def is_dead(self, node: str) -> bool: ...
+
+    def page(self, path: str) -> tuple[str, str, t.Mapping[str, str]] | None:
+        """Content type, body and headers of what the agent has to show."""
+
+    def history(self) -> list[dict[str, t.Any]]: ...
 
 
 AGENT = b"agent "
@@ -56,10 +63,12 @@ def answer(method: str, target: str, view: View) -> Answer:
         return 400, "not a request target\n"
     if parts.path == "/status.json":
         return 200, json.dumps(view.status(), indent=2, sort_keys=True) + "\n"
-    if parts.path == "/health":
+    if parts.path == "/history.json":
+        return 200, json.dumps({"entries": view.history()}) + "\n"
+    if parts.path in ("/health", "/ready"):
         return (200 if view.severity == 0 else 503), view.summary() + "\n"
     if parts.path not in ("/primary", "/replica", "/readable"):
-        return 404, "paths: /primary /replica?max_lag=SECONDS /readable /health /status.json\n"
+        return 404, f"paths: {PATHS}\n"
     _raw, text, database = view.database()
     if database is None:
         return 503, f"database: {text}\n"
@@ -116,16 +125,14 @@ class _Connection(asyncio.Protocol):
         elif len(self._received) > MAX_REQUEST:
             self.send(400, "request too long\n", True)
 
-    def send(self, status: int, body: str, with_body: bool) -> None:
+    def send(self, status: int, body: str, with_body: bool, kind: str = "", headers: t.Mapping[str, str] | None = None) -> None:
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         content = body.encode()
-        kind = "application/json" if body.startswith("{") else "text/plain; charset=utf-8"
-        head = (
-            f"HTTP/1.0 {status} {REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n"
-            "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
-        )
+        kind = kind or ("application/json" if body.startswith("{") else "text/plain; charset=utf-8")
+        said = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store", "Connection": "close", **(headers or {})}
+        head = f"HTTP/1.0 {status} {REASONS[status]}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in said.items()) + "\r\n"
         transport.write(head.encode() + (content if with_body else b""))
         transport.close()
 
@@ -159,6 +166,10 @@ class Server:
         if len(words) != 3 or not words[2].startswith("HTTP/"):
             connection.send(400, "not HTTP\n", True)
             return
+        page = self._view.page(urlsplit(words[1]).path) if words[0] in ("GET", "HEAD") else None
+        if page is not None:
+            connection.send(200, page[1], words[0] != "HEAD", page[0], page[2])
+            return
         status, body = answer(words[0], words[1], self._view)
         connection.send(status, body, words[0] != "HEAD")
 
@@ -171,3 +182,21 @@ class Server:
     def close(self) -> None:
         for server in self._servers:
             server.close()
+
+
+async def fetch(address: str, port: int, path: str) -> dict[str, t.Any] | None:
+    """What the peer answers; None: nothing, or nothing that can be read."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection(address, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                answer = await reader.read(MAX_ANSWER)
+                while not reader.at_eof() and len(answer) < MAX_ANSWER:
+                    answer += await reader.read(MAX_ANSWER - len(answer))
+            finally:
+                writer.close()
+        found = json.loads(answer.partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -105,6 +105,7 @@ VARIABLES: tuple[Variable, ...] = (
         default="none",
         choices=("automatic", "manual", "none"),
     ),
+    Variable("tandem_notifications", Kind.LIST, "Whom the agent tells, and how; see docs/monitoring.md."),
     Variable("tandem_preferred", Kind.TEXT, "With tandem_failback: when_in_sync, the node that is to be the primary."),
     Variable(
         "tandem_priority",

@@ -35,6 +35,12 @@ class View:
     def is_dead(self, node: str) -> bool:
         return node == "the dead one"
 
+    def page(self, path):
+        return ("text/html", "<p>", {"X-Frame-Options": "DENY"}) if path == "/" else None
+
+    def history(self):
+        return [{"kind": "transition"}]
+
 
 def replica(lag: float | None = 3, io: bool = True, sql: bool = True) -> Database:
     return Database("10.11", True, Replica(io, sql, lag, "node-a:3306"))

@@ -1,0 +1,113 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the agent tells: its history, its samples, messages to people, and the answers for browsers and Prometheus.
+
+Called in the daemon's event loop; what may block (the disk, drawing the page) has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from . import metrics, page
+from .channels import Channel
+from .history import History, Samples, merged, sample
+from .model import State
+from .notify import INFO, Event, Notifier, alarm_events
+from .why import why
+
+_SAMPLE_EVERY = 10.0
+_FLUSH_EVERY = 1.0
+_PAGE_KEEPS = 1.0
+_SHOWN = 50
+Answer = tuple[str, str, t.Mapping[str, str]]
+
+
+class Voice:
+    """channels: where messages go. status: what the daemon knows now."""
+
+    def __init__(self, node: str, directory: str, channels: t.Iterable[Channel], status: t.Callable[[], dict[str, t.Any]]) -> None:
+        self.node = node
+        self._status = status
+        self.history = History(node, f"{directory}/history.jsonl")
+        self.samples = Samples(f"{directory}/samples.json")
+        self.history.load()
+        self.samples.load(time.time())
+        self.peer_history: list[dict[str, t.Any]] = []
+        self.counters: dict[str, t.Any] = {"failovers": 0, "transitions": {}}
+        self._notifier = Notifier(node, channels)
+        self._alarms: set[str] = set()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="telling")
+        self._writing: Future[None] | None = None
+        self._sampled = self._flushed = 0.0
+        self._page, self._page_at = "", 0.0
+
+    # What happens.
+
+    def note(self, kind: str, details: dict[str, t.Any], peer_alive: bool | None) -> None:
+        """An event of the agent."""
+        if kind == "transition":
+            self.history.record(kind, details["from"], details["to"], details["rule"], details["reason"], details["epoch"])
+            seen = self.counters["transitions"]
+            seen[details["rule"]] = seen.get(details["rule"], 0) + 1
+        else:
+            self.history.record(kind, reason=str(details.get("reason") or details.get("said") or details.get("name") or ""), details=details)
+        if kind == "failover":
+            self.counters["failovers"] += 1
+            lost = details["report"].get("lost")
+            text = f"{self.node} is the primary now; transactions that may be lost: {lost}"
+            self._notifier.submit(Event(self.node, "failover", text, state=INFO, severity="critical"), peer_alive)
+        elif kind in ("alarm", "over"):
+            before = set(self._alarms)
+            self._alarms = before | {details["name"]} if kind == "alarm" else before - {details["name"]}
+            for event in alarm_events(self.node, before, self._alarms, reason=str(details.get("reason", ""))):
+                self._notifier.submit(event, peer_alive)
+
+    def tick(self) -> None:
+        """Often."""
+        now = time.time()
+        if abs(now - self._sampled) >= _SAMPLE_EVERY:
+            self._sampled = now
+            self.samples.add(sample(self._status(), now))
+            self._notifier.tick()
+        if abs(now - self._flushed) >= _FLUSH_EVERY and (self._writing is None or self._writing.done()):
+            self._flushed = now
+            if self.history.unsaved or self.samples.due(now):
+                self._writing = self._thread.submit(self._write, now)
+
+    def _write(self, now: float) -> None:
+        self.history.flush()
+        if self.samples.due(now):
+            self.samples.save(now)
+
+    def status(self) -> dict[str, t.Any]:
+        return {"notifications": self._notifier.status(), "history": {"unsaved": self.history.unsaved, "problem": self.history.problem}}
+
+    # Answers.
+
+    def entries(self) -> list[dict[str, t.Any]]:
+        """Of both nodes, newest last."""
+        return merged(self.history.entries, self.peer_history, _SHOWN)
+
+    def answer(self, path: str) -> Answer | None:
+        """Content type, body and headers; None: there is no such page."""
+        if path == "/metrics":
+            return metrics.CONTENT_TYPE, metrics.render(self._status(), [state.value for state in State]), {}
+        if path == "/why":
+            return "text/plain; charset=utf-8", "\n".join(why(self._status(), self.entries())) + "\n", {}
+        if path in ("/", "/index.html"):
+            now = time.monotonic()
+            if now - self._page_at >= _PAGE_KEEPS:
+                self._page, self._page_at = page.render(self._status(), self.entries(), self.samples), now
+            return page.CONTENT_TYPE, self._page, {name: value for name, value in page.HEADERS.items() if name != "Content-Type"}
+        return None
+
+    def close(self) -> None:
+        """The last words are written down."""
+        self.history.record("stopped")
+        self._thread.submit(self._write, time.time())
+        self._thread.shutdown(wait=True)
+        self._notifier.close(1.0)
