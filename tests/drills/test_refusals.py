@@ -60,8 +60,8 @@ def test_a_wrong_password_of_the_operator_is_named(name: str) -> None:
 def test_a_broken_replication_account_is_found_before_anything_is_done() -> None:
     """Its connection goes on, so nothing shows it: until the roles are to change."""
     old = primary()
-    account = sql(old, "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE user LIKE 'tandem_repl%'").splitlines()[0]
-    sql(old, f"ALTER USER {account} IDENTIFIED BY 'something else 8'")
+    accounts = sql(old, "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE user LIKE 'tandem_repl%'").splitlines()
+    sql(old, "".join(f"ALTER USER {account} IDENTIFIED BY 'something else 8';" for account in accounts))
     pair.wait("the replica has it too", lambda: _denied(old), 30)
     try:
         before = pair.roles()
