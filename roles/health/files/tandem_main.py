@@ -75,15 +75,28 @@ def _paused(agent: dict) -> str:
     return f", paused until {time.strftime('%H:%M:%S', time.localtime(until))}" if until > time.time() else ""
 
 
+def text(path: str) -> str:
+    """What the daemon says there. Raises Refused where it does not."""
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{URL}{path}", timeout=5) as answer:
+            return answer.read().decode()
+    except OSError as error:
+        raise Refused(f"The daemon of this node does not answer: {error}.", "systemctl status tandem-health") from error
+
+
 def why(_args: argparse.Namespace) -> int:
     """Why it is as it is, and what a promotion of this node lacks."""
-    agent = agent_of(status())
-    print(f"This node is {agent['state']}: {agent['reason']}.")
-    if agent["writer"]:
-        print(f"Term {agent['epoch']}: {agent['writer']} writes{', alone' if agent['alone'] else ''}.")
-    print("It would become the primary by itself if all of this were so:")
-    for row in agent["blockers"]:
-        print(f"  {'yes' if row['ok'] else 'NO '}  {row['condition']}: {row['found']}" + ("" if row["ok"] else f" (needed: {row['needed']})"))
+    agent_of(status())
+    print(text("/why"), end="")
+    return 0
+
+
+def journal(args: argparse.Namespace) -> int:
+    """What happened on this node."""
+    for made in json.loads(text("/history.json"))["entries"][-args.lines :]:
+        change = f"{made['from']} -> {made['to']}" if made["to"] else made["kind"]
+        print(f"{made['time']}  {made['node']}  {change}: {made['reason'].splitlines()[0] if made['reason'] else ''}")
     return 0
 
 
@@ -175,6 +188,7 @@ def main() -> int:
 
     verb("status", show, "how both nodes are").add_argument("--json", action="store_true", help="everything the daemon knows")
     verb("why", why, "why it is as it is, and why there is no failover")
+    verb("journal", journal, "what happened on this node").add_argument("-n", "--lines", type=int, default=30)
     verb("pause", pause, "decide nothing for a while").add_argument("minutes", type=float, nargs="?", default=DEFAULT_PAUSE)
     verb("resume", resume, "end the pause")
     verb("ack", acknowledge, "acknowledge the last failover: no cool-down")
