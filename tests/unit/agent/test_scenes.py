@@ -210,6 +210,16 @@ def test_a_dead_replica_stops_writes_for_a_moment_only() -> None:
     assert world.writers() == [A]
 
 
+@pytest.mark.parametrize("witness", [False, True])
+def test_a_primary_never_closes_because_its_replica_dies(witness: bool) -> None:
+    for seed in range(1, 31):
+        world = pair(seed, witness=witness)
+        world.crash(world.servers[B], None)
+        while world.state(A) is not State.ALONE:
+            world.run_until(world.now + 0.02)
+            assert world.servers[A].open, seed
+
+
 def test_an_agent_that_is_silent_on_a_living_machine_is_not_dead() -> None:
     for witness in (False, True):
         world = pair(witness=witness)
