@@ -101,7 +101,7 @@ class Facts:
         """The peer's last beat was a promise."""
         peer = self.peer
         opens = peer.state in SEIZING or (peer.state in OPEN_STATES and peer.state is not State.OPERATION)
-        return not opens and peer.database is not Database.OPEN and peer.term <= self.memory.term
+        return not opens and peer.database is not Database.OPEN and peer.term.rank <= self.memory.term.rank
 
     @fact
     def evidence(self) -> bool:
@@ -266,7 +266,10 @@ class Facts:
     @fact
     def complete(self) -> bool:
         """Nobody has acknowledged what is not here."""
-        return self.memory.term.writer == self.policy.name or not self.memory.term.solo
+        term = self.memory.term
+        # A firm term of its own that this node does not remember: its disk was exchanged.
+        forgotten = term.solo and term.firm and not self.memory.sealed
+        return not forgotten if term.writer == self.policy.name else not term.solo
 
     @fact
     def paused(self) -> bool:
@@ -349,7 +352,7 @@ class Facts:
         if not self.policy.witness or not all(row.met for row in self.of_silence):
             return False
         if self.memory.term.writer == self.policy.name:
-            return self.database_closed and not self.paused and self.view.running in (Running.NONE, Running.FAILED)
+            return self.complete and self.database_closed and not self.paused and self.view.running in (Running.NONE, Running.FAILED)
         return all(row.met for row in self.preconditions)
 
     @fact
@@ -400,7 +403,7 @@ class Facts:
     def _chosen(self) -> bool:
         term, mine = self.memory.term, self.memory.term.writer == self.policy.name
         if term.solo:
-            return mine
+            return mine and self.complete
         # The peer's server does not run: it was the replica, so everything acknowledged is here.
         if mine and self.peer.database is Database.GONE:
             return True
@@ -423,7 +426,7 @@ class Facts:
         peer = self.peer
         rival = peer.state is State.CLAIMING and not self.policy.outranks_peer
         seizes = peer.state in SEIZING or peer.database is Database.OPEN
-        return not self.heard or rival or seizes or peer.term > self.memory.term or not self.database_closed or self._waited_claim
+        return not self.heard or rival or seizes or peer.term.rank > self.memory.term.rank or not self.database_closed or self._waited_claim
 
     @fact
     def _waited_claim(self) -> bool:

@@ -121,12 +121,13 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
 
 def _adopt(memory: Memory, policy: Policy, view: View) -> Memory:
     """The highest term is true."""
-    term = max([memory.term, view.peer.term if view.peer else Term(), view.witness.term if view.witness.reachable else Term()])
+    heard = [view.peer.term if view.peer else Term(), view.witness.term if view.witness.reachable else Term()]
+    term = max([memory.term, *heard], key=lambda each: each.rank)
     failover_at = max(memory.failover_at, view.peer.failover_at if view.peer else 0.0)
     if term == memory.term:
         return replace(memory, failover_at=failover_at)
     mine = term.writer == policy.name
-    # This node's own term of which it knows nothing: its disk was exchanged. It is not alone for sure.
+    # Its own term, and it does not know of it: its disk was exchanged, so it has not got what it had then.
     return replace(memory, term=term, sealed=False, takeover=memory.takeover and mine, failover_at=failover_at)
 
 
@@ -158,18 +159,20 @@ def _apply(effect: Effect, policy: Policy, memory: Memory, view: View) -> Memory
     term, me = memory.term, policy.name
     if effect in (Effect.PROMOTION_TERM, Effect.ORDERED_TERM):
         at = view.wall if effect is Effect.PROMOTION_TERM else memory.failover_at
-        return replace(memory, previous=term, term=Term(term.epoch + 1, me, True), sealed=False, failover_at=at)
+        return replace(memory, previous=term, term=Term(term.epoch + 1, me, True, False), sealed=False, failover_at=at)
     if effect is Effect.SOLO_TERM:
-        return replace(memory, term=Term(term.epoch + 1, me, True), sealed=False)
+        return replace(memory, term=Term(term.epoch + 1, me, True, False), sealed=False)
     if effect is Effect.ARMED_TERM:
         return replace(memory, term=Term(term.epoch + 1, me, False), sealed=False)
     if effect is Effect.OPENING_TERM:
-        return replace(memory, term=Term(term.epoch + 1, me, term.solo))
+        return replace(memory, term=Term(term.epoch + 1, me, term.solo and memory.sealed))
     if effect is Effect.GIVE_BACK:
         back = memory.previous
-        return replace(memory, term=Term(term.epoch + 1, back.writer or me, back.solo), sealed=False)
+        if back.solo:
+            return memory  # a person had said: open here, although the other one may have more
+        return replace(memory, term=Term(term.epoch + 1, back.writer or me, False), sealed=False)
     if effect is Effect.SEAL:
-        return replace(memory, sealed=True)
+        return replace(memory, term=replace(term, firm=True), sealed=True)
     if effect is Effect.ASK:
         if memory.term.solo:
             return memory
@@ -234,6 +237,7 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     memory, view, policy = facts.memory, facts.view, facts.policy
     waited = view.now - memory.since
     nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
+    nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after)
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
     rows = [
         ("manual_failover_needed", manual and (facts.peer.takeover or (not facts.heard and waited >= policy.promote_after))),

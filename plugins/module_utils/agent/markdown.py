@@ -28,7 +28,8 @@ In each state the first rule whose condition holds decides. Where none holds, th
 Four things carry that:
 
 1. **The term** (epoch, writer, alone or not) is on both disks and, where there is one, at the witness. The highest is true.
-   Where it says "alone", nobody but its writer opens by itself.
+   Where it says "alone", nobody but its writer opens by itself. A term under which nothing was acknowledged yet is only
+   proposed; a proposal never outranks a term of the same epoch that was acted on.
 2. **The promise.** A closed node promises with every heartbeat: after your beat of that time I do not open before
    `promote_after`, unless you ask me to. The writer counts from when it *sent* that beat, by its own clock that also runs
    while the machine sleeps. It closes itself while the promise still holds. So delay, loss, one-way cuts and sleep make it

@@ -88,17 +88,24 @@ class Order(enum.Enum):
     REJOIN = "rejoin"  # replace the data of this node
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Term:
     """Who writes. The higher one is true: it is adopted by whoever hears of it, and kept on disk.
 
     solo: the writer may have acknowledged what the other one lacks, so only the writer may open.
     Not solo: each write that was acknowledged is on both.
+    firm: False for a solo term that is only proposed: nothing has been acknowledged under it yet. Of two terms of one
+    epoch the firm one is the higher, so a proposal that came to nothing never outranks a promotion.
     """
 
     epoch: int = 0
     writer: str = ""
     solo: bool = False
+    firm: bool = True
+
+    @property
+    def rank(self) -> tuple[int, bool, str, bool]:
+        return (self.epoch, self.firm, self.writer, self.solo)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Policy:
     promote_after: float = 2.0  # of silence
     close_within: float = 0.5  # the database is closed by then, or it is killed
     kill_within: float = 0.15  # it is dead by then
-    contact_fresh: float = 0.75  # heard so recently: 5 beats
+    contact_fresh: float = 0.5  # heard so recently: 3 beats
     lease: float = 4.0
     renew_every: float = 1.0
     ask_alone_after: float = 1.0  # without an acknowledgement from the replica
@@ -66,10 +66,12 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Raises ValueError where the times contradict each other."""
-        if self.self_fence_after <= self.contact_fresh:
+        # What the peer's last beat echoes is up to three ticks older than that beat. A dead peer has to be called silent
+        # before its promise runs out: else the primary would close because its replica has died.
+        if self.self_fence_after < self.contact_fresh + 3 * self.tick:
             raise ValueError(
                 f"promote_after is {self.promote_after:g} s: the isolated primary would have to begin to close "
-                f"{self.self_fence_after:.2f} s after its last contact, and {self.contact_fresh:g} s is still normal."
+                f"{self.self_fence_after:.2f} s after its last contact, and {self.contact_fresh + 3 * self.tick:g} s are still normal."
             )
         if self.lease * (1 - self.clock_error) - self.close_budget <= self.renew_every + self.contact_fresh:
             raise ValueError(f"lease is {self.lease:g} s: too short to be renewed every {self.renew_every:g} s.")

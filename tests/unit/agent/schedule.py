@@ -16,6 +16,11 @@ CALM_WITHIN = 45.0
 # witness: a lease. gateway: none, but the gateway's view of the service address. plain: neither, and faults that cut
 # both networks between the nodes, while each still reaches the gateway, are left out. split: these as well, with a
 # primary that does not go on alone on evidence: two may be open, but nothing acknowledged is lost.
+# A fault in such a moment is worth more than one at any time.
+MOMENTS = (
+    State.PROMOTING, State.CLAIMING, State.OPENING, State.GOING_ALONE, State.ALONE, State.ALONE, State.REARMING,
+    State.ACQUIRING, State.ISOLATED, State.CLOSED, State.REJOINING, State.REPLICA,
+)  # fmt: skip
 KINDS = ("witness", "gateway", "plain", "split")
 
 
@@ -55,6 +60,9 @@ class Faults:
         for _turn in range(rng.randint(1, 6)):
             at += rng.choice([rng.uniform(0, 0.3), rng.uniform(0, 3.0), rng.uniform(0, 3.0)])
             self.world.after(at - self.world.now, rng.choice(kinds))
+        for _turn in range(rng.choice([0, 1, 2, 4])):
+            seconds = rng.choice([0.0, rng.uniform(0, 0.2), rng.uniform(0, 2.0)])
+            self.world.triggers.append((rng.choice(MOMENTS), seconds, rng.choice(kinds)))
 
     def server(self) -> t.Any:
         writers = self.world.writers()
@@ -150,6 +158,7 @@ def run(kind: str, seed: int, verbose: bool = False) -> World:
         world.until(world.calm, 60, "no pair at the start")
         Faults(world, kind, rng).plan()
         world.run_until(world.now + FAULTS_FOR)
+        world.triggers.clear()
         world.heal()
         settle(world)
     except Broken as error:

@@ -79,6 +79,7 @@ class Server:
         self.database = Database.GONE
         self.stalled = False
         self.exempt = False
+        self.settles = 0
         self.life = self.server_life = 0
         self.vip = False
         self.vrrp_silent_since: float | None = None
@@ -176,8 +177,11 @@ class Server:
             self.disk = decision.memory
         if decision.memory.state is not self.memory.state or decision.rule != machine.STAY:
             self.world.log(f"{self.name}: {self.memory.state.value} -> {decision.state.value} [{decision.rule}] {_short(decision)}")
+        entered = decision.state is not self.memory.state
         self.memory = decision.memory
         self.decision = decision
+        if entered:
+            self.world.entered(decision.state)
         if self.running is Running.FAILED and decision.state not in (State.PROMOTING, State.OPENING):
             self.running = Running.NONE
         for action in decision.actions:
@@ -210,6 +214,7 @@ class World:
         self.witness_cut: set[str] = set()
         self.record: tuple[str, float, Term] = ("", -1.0, Term())
         self.address = A
+        self.triggers: list[tuple[State, float, t.Callable[[], None]]] = []  # when a node gets there: after so long, that
         self.inbox_limit = self.rng.choice([6, 50])
         self.split_is_open = False  # two may be open, and only one may acknowledge
         self.servers: dict[str, Server] = {}
@@ -237,6 +242,12 @@ class World:
             what()
             self.check()
         self.now = end
+
+    def entered(self, state: State) -> None:
+        due = [trigger for trigger in self.triggers if trigger[0] is state]
+        self.triggers = [trigger for trigger in self.triggers if trigger[0] is not state]
+        for _state, seconds, what in due:
+            self.after(seconds, what)
 
     # Invariants.
 
@@ -533,7 +544,9 @@ class World:
             if write and release and holder == server.name:
                 self.record = ("", -1.0, known)
             elif write and not release and (until <= self.now or holder == server.name):
-                self.record = (server.name, self.now + server.policy.lease, max(known, term) if term.writer == server.name else known)
+                if term.writer == server.name and term.rank > known.rank:
+                    known = term
+                self.record = (server.name, self.now + server.policy.lease, known)
                 granted = True
             holder, until, known = self.record
             left = max(0.0, until - self.now)
@@ -613,9 +626,11 @@ class World:
     def settle(self, server: Server) -> None:
         """A node that stood still may be open until it has had the time to close itself."""
         life = server.life
+        server.settles += 1
+        number = server.settles
 
         def over() -> None:
-            if server.life == life and not server.node_frozen and not server.agent_frozen:
+            if server.life == life and server.settles == number and not server.node_frozen and not server.agent_frozen:
                 server.exempt = False
 
         policy = server.policy
@@ -626,6 +641,7 @@ class World:
             return
         self.log(f"{server.name}: {'node' if whole else 'agent'} stands still for {seconds:.1f}")
         server.exempt = True
+        server.settles += 1
         life = server.life
         if whole:
             server.node_frozen = True

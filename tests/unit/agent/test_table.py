@@ -132,7 +132,7 @@ def test_no_view_makes_it_fail_or_act_in_a_way_that_contradicts_itself(state: St
             assert closes, decision
         if {Action.OPEN_SELF, Action.PROMOTE} & actions:
             assert decision.memory.term.epoch >= memory.term.epoch
-        assert decision.memory.term >= memory.term
+        assert decision.memory.term.rank >= memory.term.rank
         again = step(policy, decision.memory, view)
         assert again.memory.term.epoch <= decision.memory.term.epoch + 1
 

@@ -1,0 +1,47 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes through JSON comes back as it was, and nothing else is believed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Database, Memory, Said, State, Term
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.wire import from_memory, from_said, to_memory, to_said
+
+SAID = Said(State.ALONE, Database.OPEN, Term(7, "a", True), 3, True, True, True, True, False, 1.5, 2.5, 3.5)
+MEMORY = Memory(term=Term(7, "a", True), previous=Term(6, "b"), ceded=5, sealed=True, failover_at=1.5)
+
+
+@pytest.mark.parametrize("said", [SAID, Said()])
+def test_said_comes_back(said: Said) -> None:
+    assert to_said(json.loads(json.dumps(from_said(said)))) == said
+    assert set(from_said(said)) == {field.name for field in dataclasses.fields(Said)}
+
+
+def test_memory_comes_back() -> None:
+    assert to_memory(json.loads(json.dumps(from_memory(MEMORY)))) == MEMORY
+    assert len(from_memory(MEMORY)) == len(MEMORY.durable)
+
+
+@pytest.mark.parametrize("name", sorted(from_said(SAID)))
+@pytest.mark.parametrize("value", ["x", [], {}, 1e400, "missing"])
+def test_anything_else_is_refused(name: str, value: t.Any) -> None:
+    plain = from_said(SAID)
+    if value == "missing":
+        del plain[name]
+    else:
+        plain[name] = value
+    assert to_said(plain) is None
+
+
+@pytest.mark.parametrize("plain", [None, [], 3, {}, {"term": 1}])
+def test_a_broken_file_is_not_an_empty_one(plain: t.Any) -> None:
+    assert to_said(plain) is None
+    with pytest.raises(ValueError, match=r"."):
+        to_memory(plain)
