@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 from .model import Memory
-from .words import kept, remembered
+from .wire import from_memory, to_memory
 
 
 class Store:
@@ -26,13 +26,13 @@ class Store:
     def recall(self) -> Memory:
         """Raises ValueError or OSError where it is there and cannot be read."""
         try:
-            return remembered(json.loads(self._memory.read_text(encoding="utf-8")))
+            return to_memory(json.loads(self._memory.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return Memory()
 
     def keep(self, memory: Memory) -> None:
         """Raises OSError; then the old one is there."""
-        _write(self._memory, kept(memory))
+        _write(self._memory, from_memory(memory))
 
     def said(self) -> dict[str, t.Any]:
         """What a person has said: paused_until and acknowledged_at (seconds since 1970), order. Read anew when it has changed."""
