@@ -45,6 +45,8 @@ VARIABLES = (
     "rpl_semi_sync_replica_enabled",
     "rpl_semi_sync_master_enabled",
     "rpl_semi_sync_slave_enabled",
+    "rpl_semi_sync_source_timeout",
+    "rpl_semi_sync_master_timeout",
     "rpl_semi_sync_source_wait_no_replica",
     "rpl_semi_sync_master_wait_no_slave",
 )

@@ -201,15 +201,19 @@ class Server:
     def open_for_writes(self) -> None:
         self._run("SET GLOBAL read_only = OFF")
 
-    def set_semi_sync(self, *, replica: bool, source: bool | None = None) -> None:
+    def set_semi_sync(self, *, replica: bool, source: bool | None = None, timeout: int = 0) -> None:
         """Only the side that belongs to the role: a replica that waits for its own replica would wait for ever.
 
-        source: None leaves that side as it is.
+        source: None leaves that side as it is. timeout: milliseconds that a commit waits for the replica before the server goes
+        on without it by itself; 0 leaves it as it is.
         """
         seen = self._shown("SHOW GLOBAL VARIABLES", VARIABLES)
         on_source, alone = self.dialect.semi_sync(seen, "source", "enabled"), self.dialect.waits_alone(seen)
         wanted = [(self.dialect.semi_sync(seen, "replica", "enabled"), replica)]
         if source:
+            patience = self.dialect.semi_sync(seen, "source", "timeout")
+            if timeout and patience is not None and int(patience[1]) != timeout:
+                self._run(f"SET GLOBAL {patience[0]} = {int(timeout)}")
             wanted += [(alone, True), (on_source, True)]
         elif source is not None:
             # Where "alone" takes its part, "enabled" stays as it is.

@@ -196,6 +196,9 @@ class Agent:
                 {"from": before.value, "to": decision.state.value, "rule": decision.rule, "reason": decision.reason,
                  "epoch": decision.memory.term.epoch},
             )  # fmt: skip
+            if decision.state is State.PRIMARY and before in (State.STARTING, State.OPERATION):
+                # Whoever opened it may have left its server free to stop waiting for the replica.
+                self._later = Action.REARM
         alarms = set(decision.alarms)
         for name in sorted(alarms - self._alarms):
             LOG.warning("alarm: %s", name)

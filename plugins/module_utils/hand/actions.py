@@ -221,7 +221,7 @@ class Actions:
         if server.has_source():
             server.stop_replica()
             server.forget_source()
-        server.set_semi_sync(source=semi_sync, replica=True)
+        server.set_semi_sync(source=semi_sync, replica=True, timeout=self.config.semi_sync_timeout)
         server.open_for_writes()
 
     def run_events(self) -> list[str]:
@@ -229,7 +229,7 @@ class Actions:
         return self._db().run_events()
 
     def semi_sync(self, source: bool) -> None:
-        self._db().set_semi_sync(source=source, replica=True)
+        self._db().set_semi_sync(source=source, replica=True, timeout=self.config.semi_sync_timeout)
 
     def prove_open(self, token: str) -> None:
         """Raises OperationFailed unless an application can write here."""

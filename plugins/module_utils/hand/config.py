@@ -66,6 +66,7 @@ class HandConfig:
     vips: tuple[Vip, ...] = ()
     away_file: str = ""
     health_url: str = ""
+    semi_sync_timeout: int = 0  # milliseconds; see Server.set_semi_sync
 
     def root(self) -> Endpoint:
         """The administrator, by the socket."""
