@@ -28,6 +28,7 @@ LOG = logging.getLogger("tandem.agent")
 # Seconds.
 _COMPARE_EVERY = 1.0
 _WARM_EVERY = 3.0
+_REARM_EVERY = 10.0
 # How far behind a replica may be that is called in step: what it has received is applied before it opens.
 _LAG = 5.0
 _CLOSING = {Action.CLOSE_SELF, Action.KILL_SELF, Action.KEEP_ADDRESSES_AWAY}
@@ -85,6 +86,7 @@ class Agent:
         self._closing: Future[None] | None = None
         self._looking: Future[None] | None = None
         self._warm_at = 0.0
+        self._armed, self._armed_at = True, 0.0
         self._failed = False
         self._errant = ""
         self.last_story: list[str] = []
@@ -198,7 +200,7 @@ class Agent:
             )  # fmt: skip
             if decision.state is State.PRIMARY and before in (State.STARTING, State.OPERATION):
                 # Whoever opened it may have left its server free to stop waiting for the replica.
-                self._later = Action.REARM
+                self._armed = False
         alarms = set(decision.alarms)
         for name in sorted(alarms - self._alarms):
             LOG.warning("alarm: %s", name)
@@ -279,12 +281,15 @@ class Agent:
             return
         if action is Action.REJOIN:
             self._errant = ""
+        self._armed = self._armed or action is Action.REARM
         LOG.warning("%s: done in %.0f ms: %s", action.value, (time.monotonic() - began) * 1000, said.replace("\n", " | "))
         self._note("done", {"action": action.value, "ms": round((time.monotonic() - began) * 1000), "said": said})
 
     # Looking further than the daemon does.
 
     def _look(self, seen: Seen, now: float) -> None:
+        if self.memory.state is State.PRIMARY and not self._armed and now - self._armed_at >= _REARM_EVERY:
+            self._armed_at, self._later = now, Action.REARM
         self._do_later()
         if self._looking is not None and not self._looking.done():
             return
