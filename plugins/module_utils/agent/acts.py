@@ -215,6 +215,9 @@ class Acts:
         operation = Failover(here, there, self.peer, wish, why)
         try:
             operation.run()
+            if there is not None and operation.stopped_unit:
+                # It comes up closed, and its own agent lets it follow.
+                there.call("start_unit")
         finally:
             if there is not None:
                 there.close()

@@ -88,6 +88,7 @@ class Agent:
         self._warm_at = 0.0
         self._armed, self._armed_at = True, 0.0
         self._failed = False
+        self._complaint: tuple[Action, str] | None = None
         self._errant = ""
         self.last_story: list[str] = []
 
@@ -275,10 +276,13 @@ class Agent:
         except TandemError as error:
             if isinstance(error, Errant):
                 self._errant = str(error)
-            LOG.error("%s: %s", action.value, error)
-            self._note("failed", {"action": action.value, "reason": str(error)})
+            if self._complaint != (action, str(error)):
+                LOG.error("%s: %s", action.value, error)
+                self._note("failed", {"action": action.value, "reason": str(error)})
+            self._complaint = (action, str(error))
             self._failed = action in _OPENING
             return
+        self._complaint = None
         if action is Action.REJOIN:
             self._errant = ""
         self._armed = self._armed or action is Action.REARM

@@ -94,6 +94,7 @@ class Failover:
         self._unit: dict[str, t.Any] = {}
         self._old_observed: dict[str, t.Any] = {}
         self._new_observed: dict[str, t.Any] = {}
+        self.stopped_unit = False
         self.plan = self._make_plan()
 
     # Before.
@@ -260,6 +261,7 @@ class Failover:
         if seen.state == UNKNOWN or self._unit["state"] in ("activating", "deactivating", "reloading"):
             # It hangs, or systemd keeps restarting what dies at once.
             self.old.call("stop_unit", 150)
+            self.stopped_unit = True
             self.plan.warnings.append(f"The database of {self.old_name} was {self._unit['state']} without answering: its unit is stopped.")
             return "its unit is stopped"
         return "no database runs there; it starts closed"
