@@ -31,6 +31,8 @@ _WARM_EVERY = 3.0
 _REARM_EVERY = 10.0
 # How far behind a replica may be that is called in step: what it has received is applied before it opens.
 _LAG = 5.0
+# A dying primary breaks the connection of its replica before it falls silent. What it acknowledged until then had been received.
+_STILL_IN_STEP = 3.0
 _CLOSING = {Action.CLOSE_SELF, Action.KILL_SELF, Action.KEEP_ADDRESSES_AWAY}
 _OPENING = {Action.OPEN_SELF, Action.PROMOTE}
 # Only the last of these counts, and it is done as soon as nothing else runs.
@@ -72,7 +74,7 @@ class Agent:
         self.addresses_away = False
         self._peer: tuple[Said, float] | None = None
         self._peer_at = 0.0
-        self._promotable = False
+        self._in_step_at: float | None = None
         self._compared, self._compared_at = Compared(), 0.0
         self._last_step = clock()
         self._said: dict[str, t.Any] = {}
@@ -140,9 +142,12 @@ class Agent:
 
     def _view(self, seen: Seen, now: float) -> View:
         in_step = seen.database is Database.CLOSED and seen.follows_peer and seen.replicates and seen.lag is not None and seen.lag <= _LAG
-        fresh = any(age is not None and age <= self.policy.contact_fresh for age in seen.heard.values())
-        if fresh or seen.database is not Database.CLOSED or seen.sql_error:
-            self._promotable = in_step
+        if in_step:
+            self._in_step_at = now
+        elif seen.database in (Database.GONE, Database.OPEN):
+            self._in_step_at = None
+        last_heard = max((now - age for age in seen.heard.values() if age is not None), default=now)
+        promotable = self._in_step_at is not None and self._in_step_at >= last_heard - _STILL_IN_STEP
         said = self._said
         if (self._order() is Order.REJOIN and in_step) or (self._order() is Order.OPEN and seen.database is Database.OPEN):
             self.forget_order()
@@ -151,7 +156,7 @@ class Agent:
             now=now,
             wall=time.time(),
             database=seen.database,
-            promotable=self._promotable,
+            promotable=promotable and seen.database is Database.CLOSED and not seen.sql_error,
             in_step=in_step,
             acknowledged=seen.acknowledged,
             extra=False if in_step else extra,

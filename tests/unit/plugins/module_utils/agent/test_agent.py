@@ -219,3 +219,22 @@ def test_a_memory_that_cannot_be_read_is_no_empty_one(tmp_path) -> None:
     (tmp_path / "memory.json").write_text("{")
     with pytest.raises(ValueError):
         Store(str(tmp_path)).recall()
+
+
+def test_a_replica_whose_connection_broke_with_the_primary_may_follow_it(agent: Agent, acts: Acts) -> None:
+    be_replica(agent)
+    told(agent, PRIMARY)
+    agent.step(replace(REPLICA, replicates=False, lag=None))
+    assert agent.decision is not None
+    assert [b.name for b in agent.decision.facts.preconditions if not b.met] == []
+
+
+def test_a_replica_that_has_not_followed_for_long_may_not(agent: Agent, monkeypatch) -> None:
+    be_replica(agent)
+    now = module.clock()
+    for later in (2.0, 4.0):
+        monkeypatch.setattr(module, "clock", lambda later=later: now + later)
+        told(agent, PRIMARY)
+        agent.step(replace(REPLICA, replicates=False, lag=None))
+    assert agent.decision is not None
+    assert "in step" in [b.name for b in agent.decision.facts.preconditions if not b.met]
