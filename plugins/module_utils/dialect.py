@@ -106,6 +106,10 @@ class Dialect:
         return self._word("STOP REPLICA", "STOP SLAVE")
 
     @property
+    def stop_applying(self) -> str:
+        return self._word("STOP REPLICA SQL_THREAD", "STOP SLAVE SQL_THREAD")
+
+    @property
     def forget_source(self) -> str:
         return self._word("RESET REPLICA ALL", "RESET SLAVE ALL")
 

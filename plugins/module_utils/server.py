@@ -225,6 +225,10 @@ class Server:
     def stop_replica(self) -> None:
         self._run(self.dialect.stop_replica)
 
+    def stop_applying(self) -> None:
+        """Nothing of the source arrives in the data any more. At once, even while the other thread is connecting to a dead machine."""
+        self._run(self.dialect.stop_applying)
+
     def start_replica(self) -> None:
         self._run(self.dialect.start_replica)
 

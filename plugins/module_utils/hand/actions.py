@@ -215,14 +215,26 @@ class Actions:
             )
         return {"executed": str(self._db().executed()), "reason": seen["reason"]}
 
-    def open(self, semi_sync: bool = True) -> None:
-        """Forget the source, if any, and take writes."""
+    def open(self, semi_sync: bool = True, forget: bool = True) -> None:
+        """Take writes; whatever comes from the source, if there is one, is not applied any more.
+
+        forget: the source as well. A server that is connecting to a dead machine needs 2 s for that; then forget_source does it later.
+        """
+        server = self._db()
+        if server.has_source():
+            server.stop_applying()
+            if forget:
+                server.stop_replica()
+                server.forget_source()
+        server.set_semi_sync(source=semi_sync, replica=True, timeout=self.config.semi_sync_timeout)
+        server.open_for_writes()
+
+    def forget_source(self) -> None:
+        """After open without it."""
         server = self._db()
         if server.has_source():
             server.stop_replica()
             server.forget_source()
-        server.set_semi_sync(source=semi_sync, replica=True, timeout=self.config.semi_sync_timeout)
-        server.open_for_writes()
 
     def run_events(self) -> list[str]:
         """Names of the scheduled events that run here from now on."""

@@ -25,7 +25,7 @@ _LOOKS = {
     "evidence", "logins", "peer_open", "unit", "log_executed", "apply_received", "rescue_read",
 }  # fmt: skip
 _ACTS = {
-    "rotate_binlog", "prepare_hold", "hold", "point_at", "point_first_at", "let_in", "let_through", "watch_again", "close", "open",
+    "rotate_binlog", "prepare_hold", "hold", "point_at", "point_first_at", "let_in", "let_through", "watch_again", "close", "open", "forget_source",
     "semi_sync", "run_events", "prove_open", "canary_arrives", "kill_sessions", "attach", "settle", "give_addresses",
     "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply",
 }  # fmt: skip

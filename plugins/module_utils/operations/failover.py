@@ -244,6 +244,7 @@ class Failover:
             Step("open", f"Open {new}", self._open),
             Step("point", f"Send connections to {new}", self._point, essential=False),
             Step("events", f"{new} runs the scheduled events", self._events, essential=False),
+            Step("forget", f"{new} forgets {old} as its source", self._forget),
             Step("verify", f"An application can write on {new}", self._verify),
             Step("vips", f"Addresses on {new}", self._vips, essential=False),
         ]
@@ -371,7 +372,7 @@ class Failover:
         self.new.call("commit")
 
     def _open(self) -> str:
-        self.new.call("open", 60, semi_sync=False)
+        self.new.call("open", 60, semi_sync=False, forget=False)
         down = self._unit.get("down")
         if down is not None:
             self.report.without_writer = round(float(down) + self.plan.records[-1].began, 1)
@@ -387,6 +388,9 @@ class Failover:
             except TandemError as error:
                 self.plan.warnings.append(f"The writer port of {hand.name}: {error}")
         return f"on {' and '.join(told)}" if told else "no proxy answers"
+
+    def _forget(self) -> None:
+        self.new.call("forget_source", 60)
 
     def _events(self) -> str:
         return ", ".join(self.new.call("run_events")) or "there are none"

@@ -167,11 +167,15 @@ class Node:
         self.set_open(False)
         return {"executed": self.executed_text, "reason": "refused"}
 
-    def open(self, semi_sync=True):
+    def open(self, semi_sync=True, forget=True):
         if self.state != RUNNING:
             raise OperationFailed("It does not run.")
-        self.source = ""
+        if forget:
+            self.source = ""
         self.set_open(True)
+
+    def forget_source(self):
+        self.source = ""
 
     def prove_open(self, token):
         if not self.writable:
