@@ -138,7 +138,7 @@ class Facts:
     @fact
     def open_and_unheard(self) -> bool:
         """During an operation only silence counts: both databases change, and what is heard of the peer's is a moment old."""
-        return self.open_without_authority and not self.heard
+        return self.open_without_authority and not self.heard and self.silence >= self.policy.self_fence_after
 
     @fact
     def first(self) -> bool:

@@ -41,9 +41,14 @@ class Record:
             self._write({**data, driver: dict(changed)})
 
     def drop(self, driver: str) -> None:
+        """Without any fence there is no file: the agent, which may not read it, sees by that whether somebody has fenced."""
         data = self.read()
-        if data.pop(driver, None) is not None:
+        if data.pop(driver, None) is None:
+            return
+        if data:
             self._write(data)
+        else:
+            self._path.unlink(missing_ok=True)
 
     def _write(self, data: dict[str, t.Any]) -> None:
         try:

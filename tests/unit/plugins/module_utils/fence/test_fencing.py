@@ -144,3 +144,14 @@ def test_a_record_that_cannot_be_read_is_no_empty_record(tmp_path) -> None:
     (tmp_path / "fence.json").write_text("{")
     with pytest.raises(OperationFailed, match="cannot be read"):
         Record(tmp_path / "fence.json").read()
+
+
+def test_no_fence_leaves_no_file(tmp_path) -> None:
+    """The agent looks whether it is there."""
+    record = Record(tmp_path / "fence.json")
+    record.keep("read_only", {"was": False})
+    record.keep("grants", {})
+    record.drop("read_only")
+    assert (tmp_path / "fence.json").exists()
+    record.drop("grants")
+    assert not (tmp_path / "fence.json").exists()
