@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import math
-import typing as t
 from dataclasses import dataclass
+from functools import cached_property
 
-from .model import OPEN_STATES, SEIZING, Blocker, Database, Memory, Order, Running, Said, State, View
-from .policy import AUTOMATIC, WHEN_IN_SYNC, Policy
+from .contact import Contact, answers, yes
+from .model import OPEN_STATES, SEIZING, Blocker, Database, Order, Running, State
+from .policy import AUTOMATIC, WHEN_IN_SYNC
 
 NOT_OPEN = (Database.CLOSED, Database.GONE)
 # A peer that is fenced, and will not open while this node asks whether it may.
@@ -19,96 +20,48 @@ _WAITING = frozenset(
 )
 
 
-T = t.TypeVar("T")
-
-
-class fact(t.Generic[T]):
-    """A property that is worked out once: the values do not change."""
-
-    def __init__(self, work_out: t.Callable[[t.Any], T]) -> None:
-        self.work_out, self.name = work_out, work_out.__name__
-        self.__doc__ = work_out.__doc__
-
-    def __get__(self, instance: t.Any, owner: t.Any = None) -> T:
-        if instance is None:
-            return t.cast(T, self)
-        value = instance.__dict__[self.name] = self.work_out(instance)
-        return value
-
-
 @dataclass(frozen=True)
-class Facts:
+class Facts(Contact):
     """Each public property that says True or False is a condition of the table."""
-
-    policy: Policy
-    memory: Memory
-    view: View
-
-    # Who is heard.
-
-    @fact
-    def silence(self) -> float:
-        """Seconds since the peer was heard on any network; counted from the start of the daemon where it never was."""
-        ages = [age for age in self.view.heard.values() if age is not None]
-        since_start = self.view.now - (self.view.now if self.memory.started is None else self.memory.started)
-        return min([*ages, since_start]) if self.view.peer is None else min(ages, default=since_start)
-
-    @fact
-    def heard(self) -> bool:
-        return self.view.peer is not None and self.silence <= self.policy.contact_fresh
-
-    @fact
-    def peer(self) -> Said:
-        return self.view.peer or Said()
-
-    @fact
-    def contact(self) -> float:
-        """Seconds since this node sent the newest beat of which the peer has said that it came."""
-        return math.inf if self.peer.echo is None else self.view.now - self.peer.echo
-
-    @fact
-    def in_contact(self) -> bool:
-        """Heard, and certainly not only by beats that had waited in a queue while this node stood still."""
-        return self.heard and self.contact <= self.policy.self_fence_after
 
     # Authority.
 
-    @fact
+    @cached_property
     def gateway_ok(self) -> bool:
         return not self.policy.gateway or self.view.gateway is True
 
-    @fact
+    @cached_property
     def lease_mine(self) -> bool:
         return self.policy.witness and self.view.witness.holder == self.policy.name and self.view.witness.left > self.policy.close_budget
 
-    @fact
+    @cached_property
     def cut_off(self) -> bool:
         """The peer is silent, and there is no sign that anybody else can be reached."""
         return not self.heard and not self.gateway_ok and not self.lease_mine
 
-    @fact
+    @cached_property
     def taken_elsewhere(self) -> bool:
         """The peer is silent, and the gateway sends the service address to somebody else: so somebody lives."""
         return not self.heard and self.view.address_here is False and not self.lease_mine
 
-    @fact
+    @cached_property
     def sole(self) -> bool:
         """This node alone has everything, and the other one cannot open."""
         return self.memory.term.writer == self.policy.name and self.memory.term.solo and self.memory.sealed
 
-    @fact
+    @cached_property
     def promised(self) -> bool:
         """The peer's last beat was a promise."""
         peer = self.peer
         opens = peer.state in SEIZING or (peer.state in OPEN_STATES and peer.state is not State.OPERATION)
         return not opens and peer.database is not Database.OPEN and peer.term.rank <= self.memory.term.rank
 
-    @fact
+    @cached_property
     def evidence(self) -> bool:
         """Without a witness: the peer seems dead, and this node has watched it go without being cut off itself."""
         return not self.policy.witness and not self.heard and self.memory.watched and self.gateway_ok and not self.taken_elsewhere
 
-    @fact
+    @cached_property
     def authority(self) -> float:
         """Until when nobody else opens (View.now)."""
         now, until = self.view.now, -math.inf
@@ -120,142 +73,142 @@ class Facts:
             until = max(until, now + 2 * self.policy.close_budget)
         return until
 
-    @fact
+    @cached_property
     def open_until(self) -> float:
         """The last moment at which the database may be opened: closing has to be done when the authority ends."""
         if self.memory.state is State.PROMOTING and not self.memory.sealed:
             return -math.inf
         return self.authority - self.policy.close_budget
 
-    @fact
+    @cached_property
     def authority_lost(self) -> bool:
         return self.view.now > self.authority - self.policy.close_budget
 
-    @fact
+    @cached_property
     def open_without_authority(self) -> bool:
         return self.database_open and self.authority_lost
 
-    @fact
+    @cached_property
     def open_and_unheard(self) -> bool:
         """During an operation only silence counts: both databases change, and what is heard of the peer's is a moment old."""
         return self.open_without_authority and not self.heard and self.silence >= self.policy.self_fence_after
 
-    @fact
+    @cached_property
     def first(self) -> bool:
         """No agent has decided anything yet; a person has opened this database, and the peer's is closed."""
         new = self.memory.term.epoch == 0 and self.peer.term.epoch == 0
         return new and self.database_open and self.heard and self.promised
 
-    @fact
+    @cached_property
     def first_with_replica(self) -> bool:
         return self.first and self.acknowledged
 
-    @fact
+    @cached_property
     def sole_is_open(self) -> bool:
         return self.database_open and self.sole
 
-    @fact
+    @cached_property
     def open_and_acknowledged(self) -> bool:
         return self.database_open and self.acknowledged
 
-    @fact
+    @cached_property
     def reachable_and_shut(self) -> bool:
         return self.database_shut and not self.cut_off and not self.taken_elsewhere
 
-    @fact
+    @cached_property
     def superseded(self) -> bool:
         return self.memory.term.writer == self.policy.peer
 
     # The own database.
 
-    @fact
+    @cached_property
     def database_open(self) -> bool:
         return self.view.database is Database.OPEN
 
-    @fact
+    @cached_property
     def opened_by_somebody(self) -> bool:
         return self.database_open and self.memory.closing_since is None
 
-    @fact
+    @cached_property
     def database_closed(self) -> bool:
         return self.view.database is Database.CLOSED
 
-    @fact
+    @cached_property
     def database_gone(self) -> bool:
         return self.view.database is Database.GONE
 
-    @fact
+    @cached_property
     def database_shut(self) -> bool:
         return self.view.database in NOT_OPEN
 
-    @fact
+    @cached_property
     def database_known(self) -> bool:
         return self.view.database in (Database.OPEN, *NOT_OPEN)
 
-    @fact
+    @cached_property
     def stalled_too_long(self) -> bool:
         since = self.memory.stalled_since
         return since is not None and self.view.now - since >= self.policy.stall_patience
 
-    @fact
+    @cached_property
     def stall_decides(self) -> bool:
         return self.stalled_too_long and self.policy.stall_failover and self.able_peer
 
-    @fact
+    @cached_property
     def extra_transactions(self) -> bool:
         """And nobody is about to replace them."""
         return self.view.extra is True and self.view.running is not Running.OWN
 
-    @fact
+    @cached_property
     def no_extra_transactions(self) -> bool:
         return self.view.extra is False
 
-    @fact
+    @cached_property
     def in_step(self) -> bool:
         return self.view.in_step
 
-    @fact
+    @cached_property
     def acknowledged(self) -> bool:
         return self.view.acknowledged is True
 
-    @fact
+    @cached_property
     def unacknowledged(self) -> bool:
         since = self.memory.unacknowledged_since
         return since is not None and self.view.now - since >= self.policy.ask_alone_after
 
     # The peer.
 
-    @fact
+    @cached_property
     def peer_open(self) -> bool:
         """The peer is the writer, and says so."""
         opened = self.peer.database is Database.OPEN or self.peer.state in OPEN_STATES - {State.OPERATION}
         return self.heard and opened and self.memory.term.writer == self.policy.peer
 
-    @fact
+    @cached_property
     def no_primary(self) -> bool:
         return not self.peer_open
 
-    @fact
+    @cached_property
     def peer_idle(self) -> bool:
         return self.heard and self.peer.state in (State.CLOSED, State.CLAIMING) and self.peer.fenced and not self.peer.takeover
 
-    @fact
+    @cached_property
     def peer_seizing(self) -> bool:
         return self.heard and self.peer.state in SEIZING
 
-    @fact
+    @cached_property
     def peer_ceded(self) -> bool:
         return self.peer.ceded >= self.memory.term.epoch and self.view.peer is not None
 
-    @fact
+    @cached_property
     def peer_ceded_unused(self) -> bool:
         return self.acknowledged and self.peer_ceded
 
-    @fact
+    @cached_property
     def able_peer(self) -> bool:
         return self.heard and self.peer.able and self.peer.term == self.memory.term
 
-    @fact
+    @cached_property
     def peer_in_step(self) -> bool:
         tried = self.memory.tried_at
         due = tried is None or self.view.now - tried >= self.policy.rearm_every
@@ -263,7 +216,7 @@ class Facts:
 
     # A promotion.
 
-    @fact
+    @cached_property
     def complete(self) -> bool:
         """Nobody has acknowledged what is not here."""
         term = self.memory.term
@@ -271,16 +224,16 @@ class Facts:
         forgotten = term.solo and term.firm and not self.memory.sealed
         return not forgotten if term.writer == self.policy.name else not term.solo
 
-    @fact
+    @cached_property
     def paused(self) -> bool:
         return max(self.view.paused_until, self.peer.paused_until) > self.view.wall
 
-    @fact
+    @cached_property
     def cooling(self) -> bool:
         at = self.memory.failover_at
         return at > self.view.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
 
-    @fact
+    @cached_property
     def preconditions(self) -> list[Blocker]:
         """What every automatic promotion of this node needs."""
         term = self.memory.term
@@ -291,30 +244,30 @@ class Facts:
             ("own database", self.view.database.value, Database.CLOSED.value, self.database_closed),
             ("complete", f"term {term.epoch}: {term.writer or 'nobody'}{' alone' if term.solo else ''}",
              "every acknowledged write is here", self.complete),
-            ("in step", _yes(self.view.promotable), "yes, when the primary was last heard", self.view.promotable),
-            ("extra transactions", _yes(self.view.extra), "no", self.view.extra is not True),
+            ("in step", yes(self.view.promotable), "yes, when the primary was last heard", self.view.promotable),
+            ("extra transactions", yes(self.view.extra), "no", self.view.extra is not True),
         ]  # fmt: skip
         return [Blocker(*row) for row in rows]
 
-    @fact
+    @cached_property
     def of_takeover(self) -> list[Blocker]:
         """The primary's node lives and asks for it."""
         peer = self.peer
         rows = [
-            ("primary asks", _yes(self.heard and peer.takeover and peer.fenced), "yes: its server has ended", self.heard and peer.takeover and peer.fenced),
+            ("primary asks", yes(self.heard and peer.takeover and peer.fenced), "yes: its server has ended", self.heard and peer.takeover and peer.fenced),
             ("primary cedes", f"term {peer.ceded}", f"term {self.memory.term.epoch}", peer.term == self.memory.term and self.peer_ceded),
             ("contact", f"{self.contact:.2f} s", f"both ways within {self.policy.self_fence_after:.2f} s", self.in_contact),
             ("cool-down", "running" if self.cooling else "over", "over, or acknowledged", not self.cooling),
         ]  # fmt: skip
         return [Blocker(*row) for row in rows]
 
-    @fact
+    @cached_property
     def of_silence(self) -> list[Blocker]:
         """The primary's node says nothing."""
         view, policy = self.view, self.policy
         rows = [
             ("silence", f"{self.silence:.2f} s", f"{policy.promote_after:g} s on all networks", self.silence >= policy.promote_after and not self.heard),
-            ("primary's machine", _answers(view.knock), "does not answer", view.knock is False),
+            ("primary's machine", answers(view.knock), "does not answer", view.knock is False),
         ]  # fmt: skip
         if policy.witness:
             witness = view.witness
@@ -327,26 +280,26 @@ class Facts:
         else:
             known = view.gateway if policy.gateway else None
             rows += [
-                ("own gateway", _answers(known) if policy.gateway else "not configured", "answers", known is True),
-                ("watched", _yes(self.memory.watched), "this node was not cut off or asleep since the primary was last heard", self.memory.watched),
-                ("service address", _yes(view.address_here), "not sent elsewhere by the gateway", view.address_here is not False),
+                ("own gateway", answers(known) if policy.gateway else "not configured", "answers", known is True),
+                ("watched", yes(self.memory.watched), "this node was not cut off or asleep since the primary was last heard", self.memory.watched),
+                ("service address", yes(view.address_here), "not sent elsewhere by the gateway", view.address_here is not False),
                 ("not ceded", f"term {self.memory.ceded}", f"below {self.memory.term.epoch}", self.memory.ceded < self.memory.term.epoch),
             ]  # fmt: skip
         return [Blocker(*row) for row in rows]
 
-    @fact
+    @cached_property
     def able(self) -> bool:
         return all(row.met for row in self.preconditions) and not self.cooling
 
-    @fact
+    @cached_property
     def takeover_granted(self) -> bool:
         return all(row.met for row in [*self.preconditions, *self.of_takeover])
 
-    @fact
+    @cached_property
     def silence_proves_death(self) -> bool:
         return not self.policy.witness and all(row.met for row in [*self.preconditions, *self.of_silence])
 
-    @fact
+    @cached_property
     def lease_is_free(self) -> bool:
         """It may be acquired, to open what is here: as the replica, or as the writer that comes back first."""
         if not self.policy.witness or not all(row.met for row in self.of_silence):
@@ -355,41 +308,41 @@ class Facts:
             return self.complete and self.database_closed and not self.paused and self.view.running in (Running.NONE, Running.FAILED)
         return all(row.met for row in self.preconditions)
 
-    @fact
+    @cached_property
     def lease_lost(self) -> bool:
         return not self.lease_mine and not self.lease_is_free
 
-    @fact
+    @cached_property
     def lease_mine_as_writer(self) -> bool:
         return self.lease_mine and self.memory.term.writer == self.policy.name
 
-    @fact
+    @cached_property
     def lease_mine_as_replica(self) -> bool:
         return self.lease_mine and all(row.met for row in self.preconditions)
 
-    @fact
+    @cached_property
     def published(self) -> bool:
         """The witness holds this node's solo term."""
         return self.lease_mine and self.view.witness.term == self.memory.term and self.memory.term.solo and not self.memory.sealed
 
-    @fact
+    @cached_property
     def to_publish(self) -> bool:
         return self.lease_mine and not self.memory.term.solo
 
-    @fact
+    @cached_property
     def alone_on_evidence(self) -> bool:
         dead = self.silence >= self.policy.alone_after and self.view.knock is False
         return self.policy.alone_on_evidence and self.evidence and dead
 
     # Opening again.
 
-    @fact
+    @cached_property
     def give_up_takeover(self) -> bool:
         waited = self.view.now - self.memory.since
         unable = self.heard and not self.peer.able and waited > 3 * self.policy.tick
         return self.memory.takeover and self.database_closed and (unable or waited >= self.policy.takeover_wait)
 
-    @fact
+    @cached_property
     def claim_due(self) -> bool:
         """Both are closed, both know the same term, and this node is the one that should open."""
         peer, term = self.peer, self.memory.term
@@ -413,7 +366,7 @@ class Facts:
             return True
         return mine if term.writer else self.policy.outranks_peer
 
-    @fact
+    @cached_property
     def agreed(self) -> bool:
         """The peer has heard the claim, is closed, and makes none itself."""
         peer = self.peer
@@ -421,25 +374,25 @@ class Facts:
         waits = peer.state in _WAITING and peer.state is not State.CLAIMING
         return self.heard and heard_claim and waits and peer.fenced and self.promised and self.database_closed
 
-    @fact
+    @cached_property
     def claim_refused(self) -> bool:
         peer = self.peer
         rival = peer.state is State.CLAIMING and not self.policy.outranks_peer
         seizes = peer.state in SEIZING or peer.database is Database.OPEN
         return not self.heard or rival or seizes or peer.term.rank > self.memory.term.rank or not self.database_closed or self._waited_claim
 
-    @fact
+    @cached_property
     def _waited_claim(self) -> bool:
         return self.view.now - self.memory.since >= self.policy.claim_wait
 
-    @fact
+    @cached_property
     def sole_may_open(self) -> bool:
         """The peer is silent, and it cannot open: what this node opened before, it opens again."""
         waited = self.silence >= self.policy.start_wait and not self.heard
         may = self.sole and self.database_closed and not self.cut_off and not self.taken_elsewhere and self.gateway_ok
         return waited and may and self.view.running in (Running.NONE, Running.FAILED)
 
-    @fact
+    @cached_property
     def boot_alone_due(self) -> bool:
         after = self.policy.boot_alone
         if after is None or self.heard or self.paused or self.policy.failover != AUTOMATIC:
@@ -447,17 +400,17 @@ class Facts:
         alone = self.silence >= after and self.view.knock is False and self.gateway_ok and not self.policy.witness
         return alone and self.database_closed and self.view.running is Running.NONE
 
-    @fact
+    @cached_property
     def resumes(self) -> bool:
         """The daemon has been restarted beside an open database that is rightly open."""
         mine = self.memory.term.writer == self.policy.name
         return self.database_open and mine and not self.authority_lost and not self.memory.term.solo
 
-    @fact
+    @cached_property
     def resumes_alone(self) -> bool:
         return self.database_open and self.sole and not self.authority_lost
 
-    @fact
+    @cached_property
     def start_over(self) -> bool:
         """Nothing more can be expected from waiting at the start."""
         waited = self.view.now - self.memory.since
@@ -469,22 +422,22 @@ class Facts:
 
     # Replication, operations, persons.
 
-    @fact
+    @cached_property
     def rejoin_due(self) -> bool:
         tried = self.memory.tried_at
         due = tried is None or self.view.now - tried >= self.policy.rejoin_every
         return self.peer_open and self.peer.database is Database.OPEN and not self.view.in_step and due and self.view.running in (Running.NONE, Running.FAILED)
 
-    @fact
+    @cached_property
     def out_of_step_long(self) -> bool:
         since = self.memory.out_of_step_since
         return self.peer_open and since is not None and self.view.now - since >= self.policy.rejoin_every
 
-    @fact
+    @cached_property
     def rearm_failed(self) -> bool:
         return not self.heard or self.view.now - self.memory.since >= self.policy.rearm_wait
 
-    @fact
+    @cached_property
     def failback_due(self) -> bool:
         since = self.memory.in_step_since
         settled = since is not None and self.view.now - since >= self.policy.failback_after
@@ -494,44 +447,36 @@ class Facts:
         due = tried is None or self.view.now - tried >= self.policy.failback_after
         return wanted and settled and armed and due and self.able
 
-    @fact
+    @cached_property
     def foreign_operation(self) -> bool:
         return self.view.running is Running.FOREIGN
 
-    @fact
+    @cached_property
     def operation_missing(self) -> bool:
         """It was asked for, and nothing runs."""
         return self.view.running in (Running.NONE, Running.FAILED) and self.view.now - self.memory.since >= 4 * self.policy.tick
 
-    @fact
+    @cached_property
     def sealed_but_missing(self) -> bool:
         return self.memory.sealed and self.operation_missing
 
-    @fact
+    @cached_property
     def operation_failed(self) -> bool:
         """Certain: it has ended, and this database was never open."""
         return self.view.running is Running.FAILED and not self.memory.opened and self.database_closed
 
-    @fact
+    @cached_property
     def operation_too_long(self) -> bool:
         return self.view.now - self.memory.since >= self.policy.operation_wait
 
-    @fact
+    @cached_property
     def person_says_open(self) -> bool:
         return self.view.order is Order.OPEN and self.database_closed and not self.peer_open
 
-    @fact
+    @cached_property
     def person_says_rejoin(self) -> bool:
         return self.view.order is Order.REJOIN and self.peer_open
 
-    @fact
+    @cached_property
     def not_paused(self) -> bool:
         return not self.paused
-
-
-def _yes(value: bool | None) -> str:
-    return "unknown" if value is None else "yes" if value else "no"
-
-
-def _answers(value: bool | None) -> str:
-    return "unknown" if value is None else "answers" if value else "does not answer"

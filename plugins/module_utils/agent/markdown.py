@@ -101,7 +101,7 @@ def _conditions() -> str:
     lines = ["## Conditions\n"]
     names: t.Iterable[str] = sorted({row.condition for state in State for row in rows(state)})
     for name in names:
-        doc = Facts.__dict__[name].__doc__
+        doc = getattr(Facts, name).__doc__
         if doc:
             lines.append(f"* **{name.replace('_', ' ')}**: {' '.join(doc.split())}")
     return "\n".join(lines)

@@ -8,20 +8,13 @@ import logging
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from ..agent.acts import Acts
-from ..agent.agent import Agent, Seen
-from ..agent.model import Database as Role
-from ..agent.policy import Policy
-from ..agent.store import Store
-from ..agent.voice import Voice
-from ..agent.why import blockers
 from . import database as db
-from .config import AgentSettings, Config
+from .agency import STRIKES, Agency
+from .config import Config
 from .decide import decide
 from .heartbeat import Conversation
-from .http import Server, fetch
+from .http import Server
 from .links import PeerLink, Reference
 from .model import WEIGHT, Database, Decision, Finding, Local, Peer, Raw, Verdict
 from .services import ProcessWatch, look_at_php, look_at_web
@@ -30,8 +23,6 @@ from .system import Carrier, FaultFile, Memory, inherited_sockets, notify, proce
 
 LOG = logging.getLogger("tandem.health")
 VERSION = 1
-# A fence of a person holds until the same person takes it away.
-FENCE = Path("/var/lib/tandem/fence.json")
 # Seconds. A restart that was planned (database, php-fpm) must not move the addresses; a dead web server must.
 WEB_EVERY, WEB_TIMEOUT, WEB_DOWN_AFTER, WEB_SILENT_AFTER = 0.25, 1.0, 0.5, 3.0
 PHP_EVERY, PHP_TIMEOUT, PHP_DOWN_AFTER = 0.5, 1.0, 2.0
@@ -45,19 +36,6 @@ STOOD_STILL = 2.0
 FROZEN_FOR = 0.7
 # A peer that is silent is dead if its machine does not even refuse a connection within so many seconds.
 DEAD_AFTER = 0.15
-# Pings in a row that the gateway has not answered, the one that is on its way included.
-GATEWAY_STRIKES = 3
-PEER_STATUS_EVERY = 5.0
-
-
-def _role(raw: Raw, database: Database | None) -> Role:
-    """The last look, for the agent. Slow or busy is not gone."""
-    if raw is Raw.BROKEN:
-        return Role.GONE
-    if database is None:
-        return Role.STALLED
-    return Role.CLOSED if database.read_only else Role.OPEN
-
 
 class Daemon:
     """Everything that has state."""
@@ -103,44 +81,7 @@ class Daemon:
         self._logged: dict[str, Verdict] = {}
         self._announced: tuple[t.Any, ...] = ()
         self._database_process = ProcessWatch(self._database_died)
-        self.peer_agent: t.Any = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._heard_at: dict[str, float] = {}
-        self.agent = self._make_agent(config.agent) if config.agent else None
-        self.voice = Voice(config.node, config.agent.directory, config.agent.channels, lambda: self.status(True)) if config.agent else None
-        self._peer_status: dict[str, t.Any] | None = None
-        self._address_strikes = 0
-        self._address = self._make_address_ping(config.agent.address) if config.agent and config.agent.address else None
-
-    def _make_address_ping(self, address: str) -> Reference | None:
-        """Pings the gateway from the address that moves: the answer comes to whoever the gateway believes to have it."""
-        for network in self.config.networks:
-            if network.name == "outside" and network.reference:
-                return Reference(network, network.reference, self._address_answered, source=address)
-        return None
-
-    def _address_answered(self) -> None:
-        self._address_strikes = 0
-
-    def _make_agent(self, settings: AgentSettings) -> Agent:
-        config = self.config
-        policy = Policy(
-            name=config.node,
-            peer=config.peer,
-            tick=config.interval,
-            gateway=any(n.name == "outside" and n.reference for n in config.networks),
-            **settings.policy,
-        )
-        return Agent(policy, Acts(config.node, config.peer, settings.here, settings.there), Store(settings.directory), self._note, FENCE.exists)
-
-    def _note(self, kind: str, details: dict[str, t.Any]) -> None:
-        """What the agent has to tell. From any of its threads."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._tell, kind, details)
-
-    def _tell(self, kind: str, details: dict[str, t.Any]) -> None:
-        if self.voice is not None:
-            self.voice.note(kind, details, True if self._peer_alive() else False if self._peer_dead else None)
+        self.agency = Agency(config, config.agent, self) if config.agent else None
 
     # What the HTTP side sees.
 
@@ -164,10 +105,6 @@ class Daemon:
         raw, text = self._database_look
         believed = time.monotonic() - self._database_at <= DATABASE_BELIEVED[raw]
         return raw, text, self._database if believed else None
-
-    def _ages(self) -> list[float]:
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        return [now - at for at in self._heard_at.values()]
 
     def status(self, whole: bool = False) -> dict[str, t.Any]:
         """Everything. whole: with what the peer has shown of itself."""
@@ -211,49 +148,19 @@ class Daemon:
                 "severity": self.peer().severity,
                 "down": list(self.peer().down),
                 "state": self.peer_state if self._peer_alive() else None,
-                "agent": self.peer_agent if self._peer_alive() else None,
-                "age": round(min(self._ages(), default=0.0), 2) if self._heard_at else None,
-                **({"status": self._peer_status} if whole and self._peer_status else {}),
+                "agent": self.agency.peer_agent if self.agency and self._peer_alive() else None,
+                "age": self.agency.age if self.agency else None,
+                **({"status": self.agency.peer_status} if whole and self.agency and self.agency.peer_status else {}),
                 "rejected": dict(self.conversation.rejected),
             },
-            **self._agent_status(),
-        }
-
-    def _agent_status(self) -> dict[str, t.Any]:
-        agent, voice = self.agent, self.voice
-        if agent is None or voice is None:
-            return {}
-        facts = agent.decision.facts if agent.decision else None
-        database = self.database()[2]
-        return {
-            "time": round(time.time(), 1),
-            "agent": {
-                **agent.status(),
-                "blockers": blockers([*facts.preconditions, *facts.of_silence]) if facts else [],
-                "counters": voice.counters,
-            },
-            "semi_sync": {"active": database.acknowledged if database else None},
-            **voice.status(),
+            **(self.agency.status() if self.agency else {}),
         }
 
     def page(self, path: str) -> tuple[str, str, t.Mapping[str, str]] | None:
-        return self.voice.answer(path) if self.voice else None
+        return self.agency.voice.answer(path) if self.agency else None
 
     def history(self) -> list[dict[str, t.Any]]:
-        return self.voice.history.entries[-200:] if self.voice else []
-
-    async def _watch_peer(self) -> None:
-        """What the peer itself shows, for the page: a person looks at either node."""
-        if self.voice is None:
-            return
-        address = next((n.peer_address for n in self.config.networks if n.name == "inside"), self.config.networks[0].peer_address)
-        while True:
-            await asyncio.sleep(PEER_STATUS_EVERY)
-            if not self._peer_alive():
-                continue
-            status, told = await fetch(address, self.config.http[0][1], "/status.json"), await fetch(address, self.config.http[0][1], "/history.json")
-            self._peer_status = status
-            self.voice.peer_history = told.get("entries", []) if told else self.voice.peer_history
+        return self.agency.voice.history.entries[-200:] if self.agency else []
 
     @property
     def web_process(self) -> int | None:
@@ -314,13 +221,10 @@ class Daemon:
         if beat is None or not beat.fresh:
             return
         self.watches[network].heard_peer()
-        self._heard_at[network] = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.peer_silence = 0
         self._peer_dead, self._knock = False, None
         state = dict(beat.state)
-        said = state.pop("agent", None)
-        self.peer_agent = said
-        news = self.agent is not None and self.agent.peer_says(said)
+        news = self.agency is not None and self.agency.heard(network, state)
         if state != self.peer_state:
             self.peer_state = state
             self.reconsider()
@@ -340,35 +244,24 @@ class Daemon:
         self._step_agent()
 
     def _step_agent(self) -> None:
-        """Let the agent decide on what is known now; the peer is told at once when something has changed."""
-        agent = self.agent
-        if agent is None:
-            return
-        before = agent.decision.said if agent.decision else None
-        decision = agent.step(self._seen())
-        if decision.said != before:
+        """Let the agent decide at once; the peer is told when something has changed."""
+        if self.agency is not None and self.agency.step():
             self.reconsider(beat=True)
 
-    def _seen(self) -> Seen:
-        raw, _text = self._database_look
-        database = self._database if raw is Raw.OK else None
-        replica = database.replica if database else None
-        peers = {n.peer_address for n in self.config.networks}
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    # What the agent sees.
+
+    def last_look(self) -> tuple[Raw, Database | None]:
+        return self._database_look[0], self._database
+
+    def knocks(self) -> bool | None:
+        return self._knock if self.peer_silence > PEER_QUIET else True
+
+    def gateway(self) -> bool | None:
         outside = self.watches.get("outside")
-        gateway = None if outside is None or not outside.trusted else outside.strikes <= GATEWAY_STRIKES
-        return Seen(
-            database=_role(raw, database) if self.started else Role.UNKNOWN,
-            follows_peer=replica is not None and replica.source.rpartition(":")[0] in peers,
-            replicates=replica is not None and replica.running,
-            sql_error=replica is not None and not replica.sql_running,
-            lag=replica.lag if replica else None,
-            acknowledged=database.acknowledged if database else None,
-            heard={n.name: now - self._heard_at[n.name] if n.name in self._heard_at else None for n in self.config.networks},
-            knock=self._knock if self.peer_silence > PEER_QUIET else True,
-            gateway=gateway,
-            address_here=None if self._address is None or not gateway else self._address_strikes <= GATEWAY_STRIKES,
-        )
+        return None if outside is None or not outside.trusted else outside.strikes <= STRIKES
+
+    def peer_lives(self) -> bool | None:
+        return True if self._peer_alive() else False if self._peer_dead else None
 
     async def _watch_web(self) -> None:
         web = self.config.web
@@ -435,17 +328,12 @@ class Daemon:
                 watch.tick(self.carriers[name]())
             for reference in self.references.values():
                 reference.ping()
-            if self._address is not None:
-                self._address_strikes += 1
-                self._address.ping()
-            if self.agent is not None:
-                self.agent.step(self._seen())
+            if self.agency is not None:
+                self.agency.tick()
             self.reconsider(beat=True)
             for watch in self.watches.values():
                 if watch.trusted and watch.reference is not None:
                     self.memory.trust(watch.reference)
-            if self.voice is not None:
-                self.voice.tick()
             ticks += 1
             if ticks % 8 == 0:
                 notify(f"WATCHDOG=1\nSTATUS={self.decision.reason}")
@@ -460,8 +348,8 @@ class Daemon:
         """Look at everything known, decide, tell keepalived, and tell the peer when something changed."""
         local = self.local()
         decision = decide(local, self.peer())
-        if self.agent is not None and self.agent.addresses_away and self.peer().severity is not None:
-            decision = Decision(True, f"the agent keeps the addresses away: {self.agent.memory.state.value}")
+        if self.agency is not None and self.agency.keeps_addresses_away and self.peer().severity is not None:
+            decision = Decision(True, f"the agent keeps the addresses away: {self.agency.agent.memory.state.value}")
         self._log_findings(local)
         if decision.fault is not None and decision.fault != self.fault_file.value:
             if self.fault_file.write(decision.fault):
@@ -480,7 +368,7 @@ class Daemon:
         announced = (state["severity"], state["down"], state["fault"], state["role"])
         if beat or announced != self._announced:
             self._announced = announced
-            said = {"agent": self.agent.says()} if self.agent else {}
+            said = self.agency.says() if self.agency else {}
             for name, link in self.peer_links.items():
                 link.send(self.conversation.encode(name, {**state, **said}))
 
@@ -501,19 +389,20 @@ class Daemon:
             self.services["php"] = Steady(PHP_DOWN_AFTER, None)
         if self.config.database:
             self.services["database"] = Steady(DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER)
-        self._loop = asyncio.get_running_loop()
+        if self.agency is not None:
+            self.agency.loop = asyncio.get_running_loop()
         await self._server.listen(inherited_sockets(), self.config.http)
         notify("READY=1")
         try:
             async with asyncio.TaskGroup() as group:
-                for part in (self._tick, self._watch_web, self._watch_php, self._watch_database, self._watch_peer):
+                parts = [self._tick, self._watch_web, self._watch_php, self._watch_database]
+                for part in [*parts, *([self.agency.watch_peer] if self.agency else [])]:
                     group.create_task(part())
         finally:
             self._server.close()
             self._web_process.forget()
             self._database_process.forget()
-            if self.agent is not None and self.voice is not None:
-                self.agent.close()
-                self.voice.close()
-            for link in (*self.peer_links.values(), *self.references.values(), *filter(None, [self._address])):
+            if self.agency is not None:
+                self.agency.close()
+            for link in (*self.peer_links.values(), *self.references.values()):
                 link.close()

@@ -252,7 +252,7 @@ class World:
     # Invariants.
 
     def check(self) -> None:
-        a, b = self.servers.values()
+        a, b = self.servers[A], self.servers[B]
         if not (a.open and b.open):
             return
         if a.exempt or b.exempt or self.split_is_open:

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import typing as t
+from functools import cached_property
 
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import machine
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.facts import Facts, fact
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.facts import Facts
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Memory, Term
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Policy
 
@@ -24,15 +25,16 @@ def say(name: str, work_out: t.Callable[[t.Any], t.Any]) -> t.Callable[[Patch], 
     """Replace one condition."""
 
     def patch(monkeypatch: Patch) -> None:
-        work_out.__name__ = name
-        monkeypatch.setattr(Facts, name, fact(work_out))
+        broken = cached_property(work_out)
+        broken.__set_name__(Facts, name)
+        monkeypatch.setattr(Facts, name, broken)
 
     return patch
 
 
 def without(kind: str, name: str) -> t.Callable[[Patch], None]:
     """Leave out one condition of a promotion."""
-    whole = Facts.__dict__[kind].work_out
+    whole = Facts.__dict__[kind].func
     return say(kind, lambda facts: [row for row in whole(facts) if row.name != name])
 
 

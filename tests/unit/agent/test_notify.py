@@ -221,7 +221,7 @@ def test_it_gives_up_in_the_end() -> None:
 
 def test_a_fault_of_a_channel_does_not_end_its_thread(caplog) -> None:
     way = Fake()
-    way.send = lambda message: (_ for _ in ()).throw(RuntimeError(PASSWORD))
+    way.send = lambda message: (_turn for _turn in ()).throw(RuntimeError(PASSWORD))
     told = notifier(way, give_up=0.0)
     told.submit(event("one"), False)
     told.submit(event("two"), False)

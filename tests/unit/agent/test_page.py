@@ -34,9 +34,9 @@ class Reader(HTMLParser):
         self.links: list[str] = []
         self.paths: list[str] = []
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attrs):
         assert tag in ALLOWED, tag
-        for name, value in attributes:
+        for name, value in attrs:
             assert name in ATTRIBUTES, name
             assert name != "class" or re.fullmatch(r"[a-z -]+", value), value
             if name == "href":
@@ -46,22 +46,22 @@ class Reader(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag, attrs):
         assert tag == "path"
-        self.handle_starttag(tag, attributes)
+        self.handle_starttag(tag, attrs)
         self.open.pop()
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
-    def handle_data(self, text):
+    def handle_data(self, data):
         if self.open and self.open[-1] == "style":
-            self.style += text
+            self.style += data
         else:
-            self.words.append(text)
+            self.words.append(data)
 
-    def handle_comment(self, text):
-        raise AssertionError(text)
+    def handle_comment(self, data):
+        raise AssertionError(data)
 
     handle_pi = unknown_decl = handle_comment
 

@@ -36,7 +36,7 @@ class Acts:
     def _do(self, what: str) -> str:
         self.wait.wait(10)
         self.done.append(what)
-        if self.error:
+        if self.error is not None:
             raise self.error
         return what
 
@@ -103,6 +103,10 @@ def told(agent: Agent, said: Said) -> None:
 PRIMARY = Said(state=State.PRIMARY, database=Database.OPEN, term=Term(4, "node-b"))
 
 
+def full_disk(_memory: Memory) -> None:
+    raise OSError("no space")
+
+
 def be_replica(agent: Agent) -> None:
     for _turn in range(6):
         told(agent, PRIMARY)
@@ -131,7 +135,7 @@ def test_a_primary_whose_server_has_ended_is_followed_at_once(agent: Agent, acts
 
 def test_what_cannot_be_written_down_is_not_done(agent: Agent, acts: Acts, monkeypatch) -> None:
     be_replica(agent)
-    monkeypatch.setattr(agent._store, "keep", lambda _memory: (_ for _ in ()).throw(OSError("no space")))
+    monkeypatch.setattr(agent._store, "keep", full_disk)
     told(agent, replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4))
     agent.step(REPLICA)
     assert acts.done == []
@@ -140,7 +144,7 @@ def test_what_cannot_be_written_down_is_not_done(agent: Agent, acts: Acts, monke
 
 def test_an_open_server_that_nobody_has_opened_is_closed_even_with_a_full_disk(agent: Agent, acts: Acts, monkeypatch) -> None:
     be_replica(agent)
-    monkeypatch.setattr(agent._store, "keep", lambda _memory: (_ for _ in ()).throw(OSError("no space")))
+    monkeypatch.setattr(agent._store, "keep", full_disk)
     agent.step(replace(REPLICA, database=Database.OPEN))
     wait(lambda: "close" in acts.done)
 

@@ -1,0 +1,184 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What joins the agent to the daemon: it sees through the daemon's eyes, speaks through its heartbeats and its HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import typing as t
+from pathlib import Path
+
+from ..agent.acts import Acts
+from ..agent.agent import Agent, Seen
+from ..agent.model import Database as Role
+from ..agent.policy import Policy
+from ..agent.store import Store
+from ..agent.voice import Voice
+from ..agent.why import blockers
+from .config import AgentSettings, Config
+from .http import fetch
+from .links import Reference
+from .model import Database, Raw
+
+# A fence of a person holds until the same person takes it away.
+FENCE = Path("/var/lib/tandem/fence.json")
+# Pings in a row that have not been answered, the one that is on its way included.
+STRIKES = 3
+PEER_STATUS_EVERY = 5.0
+
+
+class Eyes(t.Protocol):
+    """What the daemon sees."""
+
+    @property
+    def started(self) -> bool: ...
+
+    def last_look(self) -> tuple[Raw, Database | None]: ...
+
+    def knocks(self) -> bool | None:
+        """Does the peer's machine answer anything? None: not known."""
+
+    def gateway(self) -> bool | None: ...
+
+    def peer_lives(self) -> bool | None: ...
+
+    def status(self, whole: bool = False) -> dict[str, t.Any]: ...
+
+
+def role(raw: Raw, database: Database | None) -> Role:
+    """The last look, for the agent. Slow or busy is not gone."""
+    if raw is Raw.BROKEN:
+        return Role.GONE
+    if database is None:
+        return Role.STALLED
+    return Role.CLOSED if database.read_only else Role.OPEN
+
+
+def _clock() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Agency:
+    """Everything in the daemon's event loop."""
+
+    def __init__(self, config: Config, settings: AgentSettings, eyes: Eyes) -> None:
+        self.config, self._eyes = config, eyes
+        policy = Policy(
+            name=config.node,
+            peer=config.peer,
+            tick=config.interval,
+            gateway=any(n.name == "outside" and n.reference for n in config.networks),
+            **settings.policy,
+        )
+        acts = Acts(config.node, config.peer, settings.here, settings.there)
+        self.agent = Agent(policy, acts, Store(settings.directory), self._note, FENCE.exists)
+        self.voice = Voice(config.node, settings.directory, settings.channels, lambda: eyes.status(True))
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.peer_agent: t.Any = None
+        self.peer_status: dict[str, t.Any] | None = None
+        self._heard_at: dict[str, float] = {}
+        self._strikes = 0
+        self._address = self._make_address_ping(settings.address) if settings.address else None
+
+    def _make_address_ping(self, address: str) -> Reference | None:
+        """Pings the gateway from the address that moves: the answer comes to whoever the gateway believes to have it."""
+        for network in self.config.networks:
+            if network.name == "outside" and network.reference:
+                return Reference(network, network.reference, self._address_answered, source=address)
+        return None
+
+    def _address_answered(self) -> None:
+        self._strikes = 0
+
+    def _note(self, kind: str, details: dict[str, t.Any]) -> None:
+        """From any of the agent's threads."""
+        if self.loop is not None:
+            self.loop.call_soon_threadsafe(lambda: self.voice.note(kind, details, self._eyes.peer_lives()))
+
+    # Between the nodes.
+
+    def heard(self, network: str, state: dict[str, t.Any]) -> bool:
+        """A fresh beat; what concerns the agent is taken out of it. True: it is news."""
+        self._heard_at[network] = _clock()
+        self.peer_agent = state.pop("agent", None)
+        return self.agent.peer_says(self.peer_agent)
+
+    def says(self) -> dict[str, t.Any]:
+        return {"agent": self.agent.says()}
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the newest beat."""
+        return round(_clock() - max(self._heard_at.values()), 2) if self._heard_at else None
+
+    # Deciding.
+
+    def tick(self) -> None:
+        if self._address is not None:
+            self._strikes += 1
+            self._address.ping()
+        self.step()
+        self.voice.tick()
+
+    def step(self) -> bool:
+        """Decide on what is known now. True: the peer has to hear of it."""
+        before = self.agent.decision.said if self.agent.decision else None
+        return self.agent.step(self._seen()).said != before
+
+    def _seen(self) -> Seen:
+        raw, looked = self._eyes.last_look()
+        database = looked if raw is Raw.OK else None
+        replica = database.replica if database else None
+        peers = {network.peer_address for network in self.config.networks}
+        now, gateway = _clock(), self._eyes.gateway()
+        return Seen(
+            database=role(raw, database) if self._eyes.started else Role.UNKNOWN,
+            follows_peer=replica is not None and replica.source.rpartition(":")[0] in peers,
+            replicates=replica is not None and replica.running,
+            sql_error=replica is not None and not replica.sql_running,
+            lag=replica.lag if replica else None,
+            acknowledged=database.acknowledged if database else None,
+            heard={n.name: now - self._heard_at[n.name] if n.name in self._heard_at else None for n in self.config.networks},
+            knock=self._eyes.knocks(),
+            gateway=gateway,
+            address_here=None if self._address is None or not gateway else self._strikes <= STRIKES,
+        )
+
+    @property
+    def keeps_addresses_away(self) -> bool:
+        return self.agent.addresses_away
+
+    # For people and machines.
+
+    def status(self) -> dict[str, t.Any]:
+        facts = self.agent.decision.facts if self.agent.decision else None
+        raw, database = self._eyes.last_look()
+        return {
+            "time": round(time.time(), 1),
+            "agent": {
+                **self.agent.status(),
+                "blockers": blockers([*facts.preconditions, *facts.of_silence]) if facts else [],
+                "counters": self.voice.counters,
+            },
+            "semi_sync": {"active": database.acknowledged if database and raw is Raw.OK else None},
+            **self.voice.status(),
+        }
+
+    async def watch_peer(self) -> None:
+        """What the peer itself shows, for the page: a person looks at either node."""
+        address = next((n.peer_address for n in self.config.networks if n.name == "inside"), self.config.networks[0].peer_address)
+        port = self.config.http[0][1]
+        while True:
+            await asyncio.sleep(PEER_STATUS_EVERY)
+            if not self._eyes.peer_lives():
+                continue
+            self.peer_status = await fetch(address, port, "/status.json")
+            told = await fetch(address, port, "/history.json")
+            if told is not None and isinstance(told.get("entries"), list):
+                self.voice.peer_history = told["entries"]
+
+    def close(self) -> None:
+        if self._address is not None:
+            self._address.close()
+        self.agent.close()
+        self.voice.close()
