@@ -174,11 +174,11 @@ def on_nodes(name: str, about: str, commands: Callable[[bool], list[Command]], a
     return Stage(name, about, commands, in_fast=False, alone=alone, bad_signs=(missing,))
 
 
-def runbooks(name: str, scenario: str, distro: str, net: int, engine: str) -> tuple[Stage, Stage]:
+def drills(name: str, scenario: str, distro: str, net: int, about: str) -> tuple[Stage, Stage]:
     """The pair is built while others work; it is tried when nobody else does."""
     return (
-        on_nodes(f"{name}-build", f"a pair for the runbooks, {engine}", molecule(scenario, distro, net, "destroy", "converge")),
-        on_nodes(name, f"every runbook, {engine}", molecule(scenario, distro, net, "verify", "destroy"), alone=True),
+        on_nodes(f"{name}-build", f"a pair for: {about}", molecule(scenario, distro, net, "destroy", "converge")),
+        on_nodes(name, about, molecule(scenario, distro, net, "verify", "destroy"), alone=True),
     )
 
 
@@ -193,7 +193,8 @@ ALL = {
         Stage("units", "unit tests", units),
         Stage("package", "build, Galaxy import, install", package, in_fast=False, bad_signs=((re.compile(r"^ERROR", re.MULTILINE), "importer"),)),
         Stage("docs", "documentation and changelog", docs),
-        *runbooks("runbooks", "runbooks", "bookworm", 80, "MariaDB"),
-        *runbooks("runbooks-mysql", "runbooks_mysql", "mysql", 81, "MySQL"),
+        *drills("agent", "agent", "bookworm", 82, "the agent, MariaDB"),
+        *drills("runbooks", "runbooks", "bookworm", 80, "every runbook, MariaDB"),
+        *drills("runbooks-mysql", "runbooks_mysql", "mysql", 81, "every runbook, MySQL"),
     )
 }
