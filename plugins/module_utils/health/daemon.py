@@ -37,6 +37,7 @@ FROZEN_FOR = 0.7
 # A peer that is silent is dead if its machine does not even refuse a connection within so many seconds.
 DEAD_AFTER = 0.15
 
+
 class Daemon:
     """Everything that has state."""
 
