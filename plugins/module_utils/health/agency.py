@@ -19,12 +19,14 @@ from .config import AgentSettings, Config
 from .http import fetch
 from .links import Reference
 from .model import Database, Raw
+from .places import disks, held
 
 # A fence of a person holds until the same person takes it away.
 FENCE = Path("/var/lib/tandem/fence.json")
 # Pings in a row that have not been answered, the one that is on its way included.
 STRIKES = 3
 PEER_STATUS_EVERY = 5.0
+DISKS = ("/", "/var/lib/mysql", "/var/log")
 
 
 class Eyes(t.Protocol):
@@ -78,7 +80,9 @@ class Agency:
         self.peer_status: dict[str, t.Any] | None = None
         self._heard_at: dict[str, float] = {}
         self._strikes = 0
-        self._address = self._make_address_ping(settings.address) if settings.address else None
+        self._addresses = settings.addresses
+        outside = settings.addresses.get("outside", "")
+        self._address = self._make_address_ping(outside) if outside else None
 
     def _make_address_ping(self, address: str) -> Reference | None:
         """Pings the gateway from the address that moves: the answer comes to whoever the gateway believes to have it."""
@@ -155,6 +159,8 @@ class Agency:
         raw, database = self._eyes.last_look()
         return {
             "time": round(time.time(), 1),
+            "addresses": held(self._addresses),
+            "disks": disks(DISKS),
             "agent": {
                 **self.agent.status(),
                 "blockers": blockers([*facts.preconditions, *facts.of_silence]) if facts else [],

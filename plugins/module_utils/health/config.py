@@ -48,12 +48,12 @@ class DatabaseProbe:
 
 @dataclass(frozen=True)
 class AgentSettings:
-    """here, there: sockets of the hands. address: the outside one that moves. policy: fields of agent.policy.Policy but for the names."""
+    """here, there: sockets of the hands. addresses: those that move, by network. policy: fields of agent.policy.Policy but for the names."""
 
     here: str
     there: str
     directory: str
-    address: str
+    addresses: t.Mapping[str, str]
     policy: t.Mapping[str, t.Any]
     channels: tuple[Channel, ...] = ()
 
@@ -91,7 +91,7 @@ def _agent(raw: t.Mapping[str, t.Any]) -> AgentSettings:
         told = tuple(channels.channels(raw.get("notifications") or []))
     except channels.ConfigError as error:
         raise ConfigError(f"agent.{error}") from error
-    return AgentSettings(raw["here"], raw["there"], raw["directory"], raw.get("address", ""), dict(raw["policy"]), told)
+    return AgentSettings(raw["here"], raw["there"], raw["directory"], dict(raw.get("addresses") or {}), dict(raw["policy"]), told)
 
 
 def parse(text: str) -> Config:
