@@ -29,6 +29,8 @@ LOG = logging.getLogger("tandem.agent")
 _COMPARE_EVERY = 1.0
 _WARM_EVERY = 3.0
 _REARM_EVERY = 10.0
+# A hand of this agent's own ends, and lets the lock go, a moment after its operation has.
+_LETS_GO = 1.0
 # How far behind a replica may be that is called in step: what it has received is applied before it opens.
 _LAG = 5.0
 # A dying primary breaks the connection of its replica before it falls silent. What it acknowledged until then had been received.
@@ -90,6 +92,7 @@ class Agent:
         self._warm_at = 0.0
         self._armed, self._armed_at = True, 0.0
         self._failed = False
+        self._ended_at = 0.0
         self._complaint: tuple[Action, str] | None = None
         self._errant = ""
         self.last_story: list[str] = []
@@ -182,7 +185,7 @@ class Agent:
     def _running(self) -> Running:
         if self._job is not None and not self._job.done():
             return Running.OWN
-        if self._held() or (lock.is_taken() and (self._closing is None or self._closing.done())):
+        if self._held() or (lock.is_taken() and clock() - self._ended_at > _LETS_GO):
             return Running.FOREIGN
         return Running.FAILED if self._failed else Running.NONE
 
@@ -278,6 +281,7 @@ class Agent:
         began = time.monotonic()
         try:
             said = what()
+            self._ended_at = clock()
         except TandemError as error:
             if isinstance(error, Errant):
                 self._errant = str(error)
@@ -286,6 +290,7 @@ class Agent:
                 self._note("failed", {"action": action.value, "reason": str(error)})
             self._complaint = (action, str(error))
             self._failed = action in _OPENING
+            self._ended_at = clock()
             return
         self._complaint = None
         if action is Action.REJOIN:

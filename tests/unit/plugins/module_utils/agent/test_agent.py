@@ -211,6 +211,7 @@ def test_what_a_person_says_is_heard_without_a_restart(agent: Agent) -> None:
 
 def test_an_operation_of_a_person_is_left_alone(agent: Agent, acts: Acts, monkeypatch) -> None:
     be_replica(agent)
+    agent._ended_at = 0.0
     monkeypatch.setattr(module.lock, "is_taken", lambda: True)
     for _turn in range(3):
         told(agent, PRIMARY)
@@ -242,3 +243,19 @@ def test_a_replica_that_has_not_followed_for_long_may_not(agent: Agent, monkeypa
         agent.step(replace(REPLICA, replicates=False, lag=None))
     assert agent.decision is not None
     assert "in step" in [b.name for b in agent.decision.facts.preconditions if not b.met]
+
+
+def test_the_lock_of_its_own_hand_is_nobody_elses_operation(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """The hand lets it go a moment after the operation has ended."""
+    be_replica(agent)
+    agent._submit(Action.REJOIN, acts.rejoin)
+    wait(lambda: agent._job is not None and agent._job.done())
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert agent.memory.state is State.REPLICA
+    now = module.clock()
+    monkeypatch.setattr(module, "clock", lambda: now + 2)
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert agent.memory.state is State.OPERATION
