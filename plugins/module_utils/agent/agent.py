@@ -10,6 +10,7 @@ closing, which must never wait for an operation.
 from __future__ import annotations
 
 import logging
+import math
 import time
 import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,9 +52,10 @@ def clock() -> float:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the daemon sees. peer: what the peer's agent has put into its newest beat."""
+    """What the daemon sees. looked: when the look at the database began, by this module's clock."""
 
     database: Database = Database.UNKNOWN
+    looked: float = math.inf
     follows_peer: bool = False
     replicates: bool = False  # both threads run
     sql_error: bool = False
@@ -92,7 +94,7 @@ class Agent:
         self._warm_at = 0.0
         self._armed, self._armed_at = True, 0.0
         self._failed = False
-        self._ended_at = 0.0
+        self._ended_at = self._foreign_at = 0.0
         self._complaint: tuple[Action, str] | None = None
         self._errant = ""
         self.last_story: list[str] = []
@@ -169,7 +171,7 @@ class Agent:
             knock=seen.knock,
             gateway=seen.gateway,
             address_here=seen.address_here,
-            running=self._running(),
+            running=self._running(seen.looked),
             order=self._order(),
             paused_until=float(said.get("paused_until") or 0),
             acknowledged_at=float(said.get("acknowledged_at") or 0),
@@ -182,10 +184,14 @@ class Agent:
         except ValueError:
             return Order.NONE
 
-    def _running(self) -> Running:
+    def _running(self, looked: float = math.inf) -> Running:
+        """looked: an operation of a person lasts until its outcome has been seen."""
         if self._job is not None and not self._job.done():
             return Running.OWN
         if self._held() or (lock.is_taken() and clock() - self._ended_at > _LETS_GO):
+            self._foreign_at = clock()
+            return Running.FOREIGN
+        if looked <= self._foreign_at:
             return Running.FOREIGN
         return Running.FAILED if self._failed else Running.NONE
 
@@ -281,7 +287,7 @@ class Agent:
         began = time.monotonic()
         try:
             said = what()
-            self._ended_at = clock()
+            self._ended(action)
         except TandemError as error:
             if isinstance(error, Errant):
                 self._errant = str(error)
@@ -290,7 +296,7 @@ class Agent:
                 self._note("failed", {"action": action.value, "reason": str(error)})
             self._complaint = (action, str(error))
             self._failed = action in _OPENING
-            self._ended_at = clock()
+            self._ended(action)
             return
         self._complaint = None
         if action is Action.REJOIN:
@@ -298,6 +304,10 @@ class Agent:
         self._armed = self._armed or action is Action.REARM
         LOG.warning("%s: done in %.0f ms: %s", action.value, (time.monotonic() - began) * 1000, said.replace("\n", " | "))
         self._note("done", {"action": action.value, "ms": round((time.monotonic() - began) * 1000), "said": said})
+
+    def _ended(self, action: Action) -> None:
+        if action not in _CLOSING:  # closing takes no lock
+            self._ended_at = clock()
 
     # Looking further than the daemon does.
 

@@ -37,6 +37,10 @@ class Eyes(t.Protocol):
 
     def last_look(self) -> tuple[Raw, Database | None]: ...
 
+    @property
+    def looked_at(self) -> float:
+        """When that look began (CLOCK_BOOTTIME)."""
+
     def knocks(self) -> bool | None:
         """Does the peer's machine answer anything? None: not known."""
 
@@ -136,6 +140,7 @@ class Agency:
         peers = {network.peer_address for network in self.config.networks}
         now, gateway = _clock(), self._eyes.gateway()
         return Seen(
+            looked=self._eyes.looked_at,
             database=role(raw, database) if self._eyes.started else Role.UNKNOWN,
             follows_peer=replica is not None and replica.source.rpartition(":")[0] in peers,
             replicates=replica is not None and replica.running,

@@ -73,6 +73,7 @@ class Daemon:
         self._last_tick = self.began
         self._database: Database | None = None
         self._database_at = 0.0
+        self._looked_at = 0.0
         self._database_look: tuple[Raw, str] = (Raw.SILENT, "not looked at yet")
         self._web_process = ProcessWatch(self._web_died)
         self._web_seen = False
@@ -241,6 +242,7 @@ class Daemon:
 
     def _database_died(self) -> None:
         self._database_look, self._database = (Raw.BROKEN, "its process has ended"), None
+        self._looked_at = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.services["database"].observe(Raw.BROKEN, "its process has ended", time.monotonic())
         self._step_agent()
 
@@ -253,6 +255,10 @@ class Daemon:
 
     def last_look(self) -> tuple[Raw, Database | None]:
         return self._database_look[0], self._database
+
+    @property
+    def looked_at(self) -> float:
+        return self._looked_at
 
     def knocks(self) -> bool | None:
         return self._knock if self.peer_silence > PEER_QUIET else True
@@ -300,7 +306,9 @@ class Daemon:
         look = db.DatabaseLook(self.config.database, DATABASE_TIMEOUT)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="database") as thread:
             while True:
+                began = time.clock_gettime(time.CLOCK_BOOTTIME)
                 raw, text, database = await loop.run_in_executor(thread, look)
+                self._looked_at = began
                 self._database_look = (raw, text)
                 if database is not None or raw is Raw.BROKEN:
                     self._database, self._database_at = database, time.monotonic()

@@ -215,7 +215,7 @@ def test_an_operation_of_a_person_is_left_alone(agent: Agent, acts: Acts, monkey
     monkeypatch.setattr(module.lock, "is_taken", lambda: True)
     for _turn in range(3):
         told(agent, PRIMARY)
-        agent.step(replace(REPLICA, database=Database.OPEN))
+        agent.step(replace(REPLICA, database=Database.OPEN, looked=0.0))
     assert agent.memory.state is State.OPERATION
     assert acts.done == []
 
@@ -257,5 +257,22 @@ def test_the_lock_of_its_own_hand_is_nobody_elses_operation(agent: Agent, acts: 
     now = module.clock()
     monkeypatch.setattr(module, "clock", lambda: now + 2)
     told(agent, PRIMARY)
-    agent.step(REPLICA)
+    agent.step(replace(REPLICA, looked=now))
     assert agent.memory.state is State.OPERATION
+
+
+def test_an_operation_lasts_until_its_outcome_has_been_seen(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """What it has opened is not closed on the word of a look from before."""
+    be_replica(agent)
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    before = module.clock()
+    told(agent, PRIMARY)
+    agent.step(replace(REPLICA, looked=before))
+    assert agent.memory.state is State.OPERATION
+    monkeypatch.setattr(module.lock, "is_taken", lambda: False)
+    told(agent, replace(PRIMARY, state=State.OPERATION, database=Database.CLOSED, fenced=True))
+    agent.step(replace(REPLICA, looked=before))
+    assert agent.memory.state is State.OPERATION
+    agent.step(replace(REPLICA, database=Database.OPEN, acknowledged=True, looked=module.clock()))
+    assert agent.memory.state is State.PRIMARY
+    assert "close" not in acts.done
