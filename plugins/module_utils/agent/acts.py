@@ -9,9 +9,7 @@ A hand is kept ready on each node, because starting one takes longer than what i
 from __future__ import annotations
 
 import contextlib
-import time
 import typing as t
-import uuid
 from dataclasses import asdict, dataclass
 
 from ..decide import Node
@@ -19,6 +17,7 @@ from ..errors import OperationFailed, Refused, TandemError
 from ..gates import errant_of
 from ..gtid import GtidSet
 from ..hand.client import HandClient, HandLost, SocketLine
+from ..hand.journal import new_name
 from ..operations.failover import Failover, Wish
 from ..operations.failover import story as failover_story
 from ..operations.running import story as switchover_story
@@ -101,7 +100,7 @@ class Acts:
     def _operation(self, kind: str, name: str = "") -> t.Iterator[HandClient]:
         """One node does something by itself; it is written down, and taken as ended however it ends."""
         with self._hand(name or self.node) as hand:
-            hand.call("begin", 60, operation=_name(), kind=kind, old="", new="")
+            hand.call("begin", 60, operation=new_name(), kind=kind, old="", new="")
             outcome = "failed"
             try:
                 yield hand
@@ -128,7 +127,7 @@ class Acts:
             if hand.call("peer_open"):
                 raise Refused(f"The database of {self.peer} takes writes.", "See playbooks/status.yml.")
             if not may_open():
-                raise OperationFailed("It took too long: whether this node may open has to be asked again.", "It is tried again.")
+                raise Refused("It took too long: whether this node may open has to be asked again.", "It is tried again.")
             hand.call("open", 60, semi_sync=True)
             with contextlib.suppress(TandemError):
                 hand.call("point_at", server=self.node, other=self.peer, limit=hand.call("limit", server=self.node))
@@ -237,10 +236,6 @@ class Acts:
             operation = Switchover(old, new, SwitchoverWish(move_vips=True))
             operation.run()
         return asdict(operation.report), switchover_story(asdict(operation.report))
-
-
-def _name() -> str:
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}"
 
 
 def _node(name: str, observed: t.Mapping[str, t.Any]) -> Node:

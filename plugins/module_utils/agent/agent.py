@@ -16,8 +16,10 @@ import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from ..errors import TandemError
+from ..errors import Refused, TandemError
 from ..hand import lock
+from ..plan import Undone
+from . import reading
 from .acts import Acts, Compared, Errant
 from .machine import Decision, step
 from .model import Action, Database, Memory, Order, Running, Said, State, View
@@ -173,8 +175,8 @@ class Agent:
             address_here=seen.address_here,
             running=self._running(seen.looked),
             order=self._order(),
-            paused_until=float(said.get("paused_until") or 0),
-            acknowledged_at=float(said.get("acknowledged_at") or 0),
+            paused_until=reading.number(said, "paused_until") or 0.0,
+            acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
             frozen=now - self._last_step > self.policy.contact_fresh,
         )
 
@@ -295,7 +297,14 @@ class Agent:
                 LOG.error("%s: %s", action.value, error)
                 self._note("failed", {"action": action.value, "reason": str(error)})
             self._complaint = (action, str(error))
-            self._failed = action in _OPENING
+            # Any other error may have come after the point of no return: whether it is open is seen, not guessed.
+            self._failed = action in _OPENING and isinstance(error, (Refused, Undone))
+            self._ended(action)
+            return
+        except Exception as error:
+            # The thread's last line: a fault of ours must be seen, and may be tried again.
+            LOG.exception("%s", action.value)
+            self._note("failed", {"action": action.value, "reason": repr(error)})
             self._ended(action)
             return
         self._complaint = None

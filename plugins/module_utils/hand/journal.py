@@ -9,6 +9,7 @@ import json
 import os
 import time
 import typing as t
+import uuid
 from pathlib import Path
 
 from ..errors import OperationFailed
@@ -20,6 +21,11 @@ BEGIN = "begin"  # with the request
 DOING = "doing"  # before an action
 COMMIT = "commit"  # from here on only forward
 END = "end"  # done, undone or failed
+
+
+def new_name() -> str:
+    """A name for an operation: names sort by time."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}"
 
 
 class Journal:

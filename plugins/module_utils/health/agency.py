@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 from ..agent.acts import Acts
-from ..agent.agent import Agent, Seen
+from ..agent.agent import Agent, Seen, clock
 from ..agent.model import Database as Role
 from ..agent.policy import Policy
 from ..agent.store import Store
@@ -60,12 +60,8 @@ def role(raw: Raw, database: Database | None) -> Role:
     return Role.CLOSED if database.read_only else Role.OPEN
 
 
-def _clock() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 class Agency:
-    """Everything in the daemon's event loop."""
+    """Everything in the daemon's event loop. Raises OSError or ValueError where what must be remembered cannot be read."""
 
     def __init__(self, config: Config, settings: AgentSettings, eyes: Eyes) -> None:
         self.config, self._eyes = config, eyes
@@ -107,7 +103,7 @@ class Agency:
 
     def heard(self, network: str, state: dict[str, t.Any]) -> bool:
         """A fresh beat; what concerns the agent is taken out of it. True: it is news."""
-        self._heard_at[network] = _clock()
+        self._heard_at[network] = clock()
         self.peer_agent = state.pop("agent", None)
         return self.agent.peer_says(self.peer_agent)
 
@@ -117,7 +113,7 @@ class Agency:
     @property
     def age(self) -> float | None:
         """Seconds since the newest beat."""
-        return round(_clock() - max(self._heard_at.values()), 2) if self._heard_at else None
+        return round(clock() - max(self._heard_at.values()), 2) if self._heard_at else None
 
     # Deciding.
 
@@ -138,7 +134,7 @@ class Agency:
         database = looked if raw is Raw.OK else None
         replica = database.replica if database else None
         peers = {network.peer_address for network in self.config.networks}
-        now, gateway = _clock(), self._eyes.gateway()
+        now, gateway = clock(), self._eyes.gateway()
         return Seen(
             looked=self._eyes.looked_at,
             database=role(raw, database) if self._eyes.started else Role.UNKNOWN,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..agent import channels
 from ..agent.channels import Channel
+from ..agent.policy import Policy
 from .model import NETWORKS
 
 
@@ -91,6 +92,10 @@ def _agent(raw: t.Mapping[str, t.Any]) -> AgentSettings:
         told = tuple(channels.channels(raw.get("notifications") or []))
     except channels.ConfigError as error:
         raise ConfigError(f"agent.{error}") from error
+    try:
+        Policy(name="", peer="", **raw["policy"])
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"agent.policy: {error}") from error
     return AgentSettings(raw["here"], raw["there"], raw["directory"], dict(raw.get("addresses") or {}), dict(raw["policy"]), told)
 
 

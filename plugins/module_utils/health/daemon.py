@@ -83,7 +83,17 @@ class Daemon:
         self._logged: dict[str, Verdict] = {}
         self._announced: tuple[t.Any, ...] = ()
         self._database_process = ProcessWatch(self._database_died)
-        self.agency = Agency(config, config.agent, self) if config.agent else None
+        self.agency = self._make_agency()
+
+    def _make_agency(self) -> Agency | None:
+        """A node whose agent cannot remember must not guess; everything else here goes on."""
+        if self.config.agent is None:
+            return None
+        try:
+            return Agency(self.config, self.config.agent, self)
+        except (OSError, ValueError) as error:
+            LOG.error("no agent: %s cannot be used: %s", self.config.agent.directory, error)
+            return None
 
     # What the HTTP side sees.
 

@@ -13,7 +13,6 @@ import base64
 import contextlib
 import time
 import typing as t
-import uuid
 from dataclasses import dataclass, field
 
 from ..decide import Node, follows
@@ -22,6 +21,7 @@ from ..gates import Gate, Limits, SeenAlone, of_failover, require
 from ..gtid import GtidSet
 from ..hand.client import HandClient, HandLost, local_command, peer_command
 from ..hand.config import HandConfig
+from ..hand.journal import new_name
 from ..plan import Plan, Step, Undone
 from ..state import RUNNING, STOPPED, UNKNOWN, ServerState
 from . import running
@@ -88,7 +88,7 @@ class Failover:
     ) -> None:
         self.new, self.old, self.old_name, self.wish, self.why = new, old, old_name, wish, why
         self.clock = clock
-        self.report = Report(operation=f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}",
+        self.report = Report(operation=new_name(),
                              old=old_name, new=new.name)  # fmt: skip
         self._seen: SeenAlone | None = None
         self._unit: dict[str, t.Any] = {}

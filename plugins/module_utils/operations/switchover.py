@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import time
 import typing as t
-import uuid
 from dataclasses import dataclass, field
 
 from ..decide import Node
 from ..errors import NotYet, TandemError
 from ..gates import Gate, Limits, Seen, of_switchover, require
 from ..hand.client import HandClient, HandLost, both
+from ..hand.journal import new_name
 from ..plan import InDoubt, Plan, Step, Undone
 from ..state import ServerState, Session
 
@@ -75,7 +75,7 @@ class Switchover:
     def __init__(self, old: HandClient, new: HandClient, wish: Wish, clock: t.Callable[[], float] = time.monotonic) -> None:
         self.old, self.new, self.wish = old, new, wish
         self.clock = clock
-        self.report = Report(operation=f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}",
+        self.report = Report(operation=new_name(),
                              old=old.name, new=new.name)  # fmt: skip
         self._held_at = 0.0
         self._limit = 0

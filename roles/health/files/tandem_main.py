@@ -26,23 +26,29 @@ from tandem_engine.operations import failover, running, switchover  # noqa: E402
 DIRECTORY = "/var/lib/tandem-health"
 URL = "http://127.0.0.1:9200"
 HERE, THERE = "/run/tandem-hand/here.sock", "/run/tandem-hand/peer.sock"
-DEFAULT_PAUSE = 60.0
+DEFAULT_PAUSE, LONGEST_PAUSE = 60.0, 7 * 24 * 60.0  # minutes
+
+
+def text(path: str) -> str:
+    """What the daemon says there. Raises Refused where it does not."""
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{URL}{path}", timeout=5) as answer:
+            return answer.read().decode()
+    except OSError as error:
+        raise Refused(f"The daemon of this node does not answer: {error}.", "systemctl status tandem-health") from error
 
 
 def status() -> dict:
-    """What the daemon of this node knows. Raises Refused where it does not answer."""
-    try:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{URL}/status.json", timeout=5) as answer:
-            return json.loads(answer.read())
-    except (OSError, ValueError) as error:
-        raise Refused(f"The daemon of this node does not answer: {error}.", "systemctl status tandem-health") from error
+    """What the daemon of this node knows."""
+    return json.loads(text("/status.json"))
 
 
 def agent_of(seen: dict) -> dict:
     """Its agent's part. Raises Refused where it has none."""
     if not seen.get("agent"):
-        raise Refused("No agent runs on this node.", "Set tandem_failover to automatic or manual, then run site.yml.")
+        raise Refused("No agent runs on this node.",
+                      "Set tandem_failover to automatic or manual, then run site.yml; if it is set, see journalctl -u tandem-health.")  # fmt: skip
     return seen["agent"]
 
 
@@ -75,16 +81,6 @@ def _paused(agent: dict) -> str:
     return f", paused until {time.strftime('%H:%M:%S', time.localtime(until))}" if until > time.time() else ""
 
 
-def text(path: str) -> str:
-    """What the daemon says there. Raises Refused where it does not."""
-    try:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{URL}{path}", timeout=5) as answer:
-            return answer.read().decode()
-    except OSError as error:
-        raise Refused(f"The daemon of this node does not answer: {error}.", "systemctl status tandem-health") from error
-
-
 def why(_args: argparse.Namespace) -> int:
     """Why it is as it is, and what a promotion of this node lacks."""
     agent_of(status())
@@ -98,6 +94,17 @@ def journal(args: argparse.Namespace) -> int:
         change = f"{made['from']} -> {made['to']}" if made["to"] else made["kind"]
         print(f"{made['time']}  {made['node']}  {change}: {made['reason'].splitlines()[0] if made['reason'] else ''}")
     return 0
+
+
+def minutes(word: str) -> float:
+    """How long a pause may be. Raises ArgumentTypeError."""
+    try:
+        number = float(word)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= LONGEST_PAUSE:
+        raise argparse.ArgumentTypeError(f"{word} is no number of minutes between 0 and {LONGEST_PAUSE:g}")
+    return number
 
 
 def pause(args: argparse.Namespace) -> int:
@@ -189,7 +196,7 @@ def main() -> int:
     verb("status", show, "how both nodes are").add_argument("--json", action="store_true", help="everything the daemon knows")
     verb("why", why, "why it is as it is, and why there is no failover")
     verb("journal", journal, "what happened on this node").add_argument("-n", "--lines", type=int, default=30)
-    verb("pause", pause, "decide nothing for a while").add_argument("minutes", type=float, nargs="?", default=DEFAULT_PAUSE)
+    verb("pause", pause, "decide nothing for a while").add_argument("minutes", type=minutes, nargs="?", default=DEFAULT_PAUSE)
     verb("resume", resume, "end the pause")
     verb("ack", acknowledge, "acknowledge the last failover: no cool-down")
     verb("open", order_open, "open here: the other node is dead").add_argument("--yes", action="store_true", help="it is surely off")

@@ -17,6 +17,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Po
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.store import Store
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spoken
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
+from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone, Undone
 
 POLICY = Policy(name="node-a", peer="node-b")
 HEARD = {"outside": 0.1, "inside": 0.1}
@@ -189,7 +190,7 @@ def test_extra_transactions_stop_a_rejoin_for_good(agent: Agent, acts: Acts) -> 
 
 def test_a_failed_promotion_is_known_to_have_failed(agent: Agent, acts: Acts) -> None:
     be_replica(agent)
-    acts.error = OperationFailed("the relay log is stuck")
+    acts.error = Undone("the relay log is stuck")
     told(agent, replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4))
     agent.step(REPLICA)
     wait(lambda: agent._failed)
@@ -276,3 +277,21 @@ def test_an_operation_lasts_until_its_outcome_has_been_seen(agent: Agent, acts: 
     agent.step(replace(REPLICA, database=Database.OPEN, acknowledged=True, looked=module.clock()))
     assert agent.memory.state is State.PRIMARY
     assert "close" not in acts.done
+
+
+@pytest.mark.parametrize("error", [HalfDone("open, but no proxy answers"), OperationFailed("lost"), KeyError("a fault of ours")])
+def test_what_may_have_opened_the_server_is_not_called_failed(agent: Agent, acts: Acts, error: Exception) -> None:
+    """Whoever took it for closed would give the role back while applications write."""
+    be_replica(agent)
+    acts.error = error
+    told(agent, replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4))
+    agent.step(REPLICA)
+    wait(lambda: agent._job is not None and agent._job.done())
+    assert not agent._failed
+    assert any(kind == "failed" for kind, _details in agent.notes)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("words", ['{"paused_until": "soon"}', "[]", '{"order": "dance"}', "{"])
+def test_what_a_person_has_said_wrongly_stops_nobody(agent: Agent, words: str) -> None:
+    agent._store._said.write_text(words)
+    be_replica(agent)
