@@ -11,7 +11,7 @@ as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 # Containers, their network and their image; ssh to them; a Python environment; checks of shell code.
 packages=(
   aardvark-dns ca-certificates conmon debian-archive-keyring git iproute2 iptables make mmdebstrap netavark nftables
-  openssh-client podman python3 python3-venv rsync runc shellcheck util-linux
+  openssh-client openssl podman python3 python3-venv rsync runc shellcheck util-linux
 )
 
 install_packages() {

@@ -11,7 +11,6 @@ import http.server
 import json
 import logging
 import os
-import shutil
 import socket
 import socketserver
 import ssl
@@ -380,8 +379,6 @@ def password(tmp_path):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
     directory = tmp_path_factory.mktemp("tls")
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
