@@ -71,10 +71,14 @@ def main() -> int:
     programs = str(Path(sys.executable).parent)
     if programs not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
-    # Two at a time where they do not disturb each other; stages with nodes have the machine for themselves.
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        results = list(pool.map(lambda name: run_stage(stages.ALL[name], asked.fast), [name for name in names if not stages.ALL[name].alone]))
-    results += [run_stage(stages.ALL[name], asked.fast) for name in names if stages.ALL[name].alone]
+    chosen = [stages.ALL[name] for name in names]
+    results = []
+    for turn in sorted({stage.turn for stage in chosen}):
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            results += list(pool.map(lambda stage: run_stage(stage, asked.fast), [stage for stage in chosen if stage.turn == turn]))
+    labs = {stage.lab for stage in chosen if stage.lab}
+    if labs:
+        results.append(run_stage(stages.take_down(labs), asked.fast))
     print(f"\n{'stage':<18} {'result':<8} {'seconds':>7}")
     for result in results:
         print(f"{result.name:<18} {'FAILED' if result.failed else 'passed':<8} {result.seconds:>7.0f}  {result.failed}".rstrip())

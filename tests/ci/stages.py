@@ -36,13 +36,18 @@ class Command:
 
 @dataclass(frozen=True)
 class Stage:
-    """Commands that belong together. Bad signs: what in the log means failure although the program said success."""
+    """Commands that belong together.
+
+    Turn: stages of one turn run two at a time, and the next turn when all of them ended. Lab: the nodes it leaves behind.
+    Bad signs: what in the log means failure although the program said success.
+    """
 
     name: str
     about: str
     commands: Callable[[bool], list[Command]]
     in_fast: bool = True
-    alone: bool = False
+    turn: int = 1
+    lab: int = 0
     bad_signs: tuple[tuple[re.Pattern[str], str], ...] = ()
 
 
@@ -152,8 +157,8 @@ def package(_fast: bool) -> list[Command]:
     ]
 
 
-def molecule(scenario: str, distro: str, net: int, *actions: str) -> Callable[[bool], list[Command]]:
-    """A scenario on real nodes of one distribution, in a lab of its own: the whole of it, or some of its actions."""
+def on_nodes(name: str, about: str, scenario: str, net: int, actions: list[str], distro: str = "bookworm", turn: int = 1) -> Stage:
+    """Actions of a scenario on real nodes of one distribution. Scenarios that name the same net use the same nodes one after the other."""
     env = {
         "TANDEM_LAB": f"mol{net}",
         "TANDEM_LAB_NET": str(net),
@@ -165,36 +170,36 @@ def molecule(scenario: str, distro: str, net: int, *actions: str) -> Callable[[b
         "NO_COLOR": "1",
         "PY_COLORS": "0",
     }
-    return lambda _fast: [Command(["molecule", action, "--scenario-name", scenario, "--report"], env=env) for action in actions or ("test",)]
-
-
-def on_nodes(name: str, about: str, commands: Callable[[bool], list[Command]], alone: bool = False) -> Stage:
-    """A stage with nodes; one that measures how long clients wait has the machine for itself."""
+    argvs = [["molecule", *action.split(), "--scenario-name", scenario, "--report"] for action in actions]
+    # What molecule remembers of an earlier run is about nodes that are gone.
+    commands = [Command(["molecule", "reset", "--scenario-name", scenario], env=env), *(Command(argv, env=env) for argv in argvs)]
     missing = (re.compile(r"missing=[1-9]"), "a molecule step without a playbook")
-    return Stage(name, about, commands, in_fast=False, alone=alone, bad_signs=(missing,))
+    return Stage(name, about, lambda _fast: commands, in_fast=False, turn=turn, lab=net, bad_signs=(missing,))
 
 
-def drills(name: str, scenario: str, distro: str, net: int, about: str) -> tuple[Stage, Stage]:
-    """The pair is built while others work; it is tried when nobody else does."""
-    return (
-        on_nodes(f"{name}-build", f"a pair for: {about}", molecule(scenario, distro, net, "destroy", "converge")),
-        on_nodes(name, about, molecule(scenario, distro, net, "verify", "destroy"), alone=True),
-    )
+def take_down(nets: set[int]) -> Stage:
+    """Ends the nodes of these labs."""
+    argvs = [[sys.executable, "tests/lab/lab.py", "--name", f"mol{net}", "--net", str(net), verb] for net in sorted(nets) for verb in ("logs", "down")]
+    return Stage("nodes", "keeping their logs, ending them", lambda _fast: [Command(argv) for argv in argvs])
 
 
-# In this order: what takes longest begins first.
+WHOLE = ["destroy", "test --destroy=never"]
+
+# In each turn in this order: what takes longest begins first. Three scenarios use the pair that "bookworm" builds;
+# the agent comes last, because it does by itself what the runbooks are tried for.
 ALL = {
     stage.name: stage
     for stage in (
-        on_nodes("bookworm", "a pair of Debian 12 nodes, MariaDB", molecule("keepalived_atlas", "bookworm", 78)),
+        on_nodes("bookworm", "a pair of Debian 12 nodes, MariaDB", "keepalived_atlas", 78, WHOLE),
         Stage("lint", "ansible-lint, yamllint, ruff, mypy, shellcheck", lint),
-        on_nodes("trixie", "a pair of Debian 13 nodes, MariaDB", molecule("keepalived_atlas", "trixie", 79)),
+        on_nodes("trixie", "a pair of Debian 13 nodes, MariaDB", "keepalived_atlas", 79, WHOLE, distro="trixie"),
         Stage("sanity", "ansible-test sanity", sanity),
+        on_nodes("mysql", "a pair with MySQL", "runbooks_mysql", 81, ["destroy", "converge"], distro="mysql"),
         Stage("units", "unit tests", units),
         Stage("package", "build, Galaxy import, install", package, in_fast=False, bad_signs=((re.compile(r"^ERROR", re.MULTILINE), "importer"),)),
         Stage("docs", "documentation and changelog", docs),
-        *drills("agent", "agent", "bookworm", 82, "the agent, MariaDB"),
-        *drills("runbooks", "runbooks", "bookworm", 80, "every runbook, MariaDB"),
-        *drills("runbooks-mysql", "runbooks_mysql", "mysql", 81, "every runbook, MySQL"),
+        on_nodes("runbooks", "every runbook, MariaDB", "runbooks", 78, ["converge", "verify"], turn=2),
+        on_nodes("runbooks-mysql", "every runbook, MySQL", "runbooks_mysql", 81, ["converge", "verify"], distro="mysql", turn=2),
+        on_nodes("agent", "the agent, MariaDB", "agent", 78, ["converge", "verify"], turn=3),
     )
 }
