@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.health.config import Config, Network, Web
+from ansible_collections.tandem.lemp.plugins.module_utils.health.config import AgentSettings, Config, Network, Web
 from ansible_collections.tandem.lemp.plugins.module_utils.health.daemon import Daemon
 from ansible_collections.tandem.lemp.plugins.module_utils.health.heartbeat import Conversation
 
@@ -263,3 +263,23 @@ def test_a_peer_where_nothing_answers_is_dead_until_it_is_heard(tmp_path: Path) 
                 one.close()
 
     asyncio.run(run())
+
+
+def test_an_agent_that_cannot_remember_is_left_out_and_the_daemon_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    memory = tmp_path / "agent" / "memory.json"
+    memory.parent.mkdir()
+    memory.write_text("{cut off in the mid")
+    settings = AgentSettings(str(tmp_path / "here"), str(tmp_path / "there"), str(memory.parent), {}, {"failover": "automatic"})
+
+    async def scenario(a: Node, _b: Node) -> None:
+        a.config = dataclasses.replace(a.config, agent=settings)
+        await a.restart_daemon()
+        await until(lambda: a.daemon.severity == 0 and a.daemon.peer().severity == 0)
+        assert a.daemon.agency is None
+        assert "agent" not in a.daemon.status()
+        a.page.stop()
+        await until(lambda: a.letting_go)
+
+    play(tmp_path, scenario)
+    assert any(str(memory.parent) in record.getMessage() and record.levelname == "ERROR" for record in caplog.records)
+    assert memory.read_text() == "{cut off in the mid"
