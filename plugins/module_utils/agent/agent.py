@@ -21,6 +21,7 @@ from ..hand import lock
 from ..plan import Undone
 from . import reading
 from .acts import Acts, Compared, Errant
+from .journald import event
 from .machine import Decision, step
 from .model import Action, Database, Memory, Order, Running, Said, State, View
 from .policy import Policy
@@ -209,21 +210,19 @@ class Agent:
     def _tell(self, decision: Decision) -> None:
         before = self.memory.state
         if decision.state is not before:
-            LOG.warning("%s -> %s: %s", before.value, decision.state.value, decision.reason)
-            self._note(
-                "transition",
-                {"from": before.value, "to": decision.state.value, "rule": decision.rule, "reason": decision.reason,
-                 "epoch": decision.memory.term.epoch},
-            )  # fmt: skip
+            details = {"from": before.value, "to": decision.state.value, "rule": decision.rule, "reason": decision.reason,
+                       "epoch": decision.memory.term.epoch}  # fmt: skip
+            LOG.warning("%s -> %s: %s", before.value, decision.state.value, decision.reason, extra=event("transition", **details))
+            self._note("transition", details)
             if decision.state is State.PRIMARY and before in (State.STARTING, State.OPERATION):
                 # Whoever opened it may have left its server free to stop waiting for the replica.
                 self._armed = False
         alarms = set(decision.alarms)
         for name in sorted(alarms - self._alarms):
-            LOG.warning("alarm: %s", name)
+            LOG.warning("alarm: %s", name, extra=event("alarm", name=name))
             self._note("alarm", {"name": name, "state": decision.state.value, "reason": decision.reason})
         for name in sorted(self._alarms - alarms):
-            LOG.info("over: %s", name)
+            LOG.info("over: %s", name, extra=event("over", name=name))
             self._note("over", {"name": name})
         self._alarms = alarms
 
@@ -294,7 +293,7 @@ class Agent:
             if isinstance(error, Errant):
                 self._errant = str(error)
             if self._complaint != (action, str(error)):
-                LOG.error("%s: %s", action.value, error)
+                LOG.error("%s: %s", action.value, error, extra=event("failed", action=action.value))
                 self._note("failed", {"action": action.value, "reason": str(error)})
             self._complaint = (action, str(error))
             # Any other error may have come after the point of no return: whether it is open is seen, not guessed.
@@ -303,7 +302,7 @@ class Agent:
             return
         except Exception as error:
             # The thread's last line: a fault of ours must be seen, and may be tried again.
-            LOG.exception("%s", action.value)
+            LOG.exception("%s", action.value, extra=event("failed", action=action.value))
             self._note("failed", {"action": action.value, "reason": repr(error)})
             self._ended(action)
             return
@@ -311,8 +310,9 @@ class Agent:
         if action is Action.REJOIN:
             self._errant = ""
         self._armed = self._armed or action is Action.REARM
-        LOG.warning("%s: done in %.0f ms: %s", action.value, (time.monotonic() - began) * 1000, said.replace("\n", " | "))
-        self._note("done", {"action": action.value, "ms": round((time.monotonic() - began) * 1000), "said": said})
+        took = round((time.monotonic() - began) * 1000)
+        LOG.warning("%s: done in %d ms: %s", action.value, took, said.replace("\n", " | "), extra=event("done", action=action.value, ms=took))
+        self._note("done", {"action": action.value, "ms": took, "said": said})
 
     def _ended(self, action: Action) -> None:
         if action not in _CLOSING:  # closing takes no lock

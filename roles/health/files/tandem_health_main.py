@@ -15,17 +15,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 sys.modules["cryptography"] = None  # type: ignore[assignment]  # the local socket needs none of it: 8 MB less
 
+from tandem_engine.agent.journald import Handler  # noqa: E402
 from tandem_engine.health.config import Config, ConfigError, parse  # noqa: E402
 from tandem_engine.health.daemon import Daemon  # noqa: E402
-
-LEVELS = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-
-
-class JournalFormatter(logging.Formatter):
-    """The level as journald reads it from a line's beginning."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return f"<{LEVELS.get(record.levelno, 5)}>" + super().format(record).replace("\n", " | ")
 
 
 async def serve(config: Config, key: bytes) -> None:
@@ -47,9 +39,7 @@ def main() -> int:
     parser.add_argument("--config", type=pathlib.Path, default=pathlib.Path("/etc/tandem/health.json"))
     parser.add_argument("--check", action="store_true", help="only check the configuration")
     arguments = parser.parse_args()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JournalFormatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[Handler("tandem-health")], format="%(message)s")
     try:
         config = parse(arguments.config.read_text(encoding="utf-8"))
         if arguments.check:
