@@ -29,10 +29,11 @@ from ..state import ServerState
 _CLOSE = 1.0
 _ATTACHED = 10.0
 _FOLLOWED = 0.5
+_COPIED = 7200.0
 
 
 class Errant(Refused):
-    """This node has transactions that the primary never had: only a person may replace its data."""
+    """This node has transactions that the primary never had."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,13 @@ class Acts:
             if not seen["healthy"]:
                 raise OperationFailed(f"It does not replicate from {self.peer}: {seen['reason']}", "See playbooks/check.yml.")
         return f"follows {self.peer}"
+
+    def replace(self) -> str:
+        """Save what this server has and the primary never had, and copy the primary's data over it. Takes as long as copying does."""
+        with self._operation("rejoin") as here:
+            done = here.call("replace", _COPIED + 600, seconds=_COPIED)
+        saved = f"; {done['errant']} saved in {done['saved']}" if done["saved"] else ""
+        return f"{done['reason']} {'; '.join(done['actions'])}{saved}"
 
     def compare(self) -> Compared:
         """Both servers' transactions. Nothing is known of a pair of which one does not answer."""

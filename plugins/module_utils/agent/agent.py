@@ -260,7 +260,7 @@ class Agent:
         elif action is Action.FAILBACK:
             self._submit(action, lambda: "\n".join(self._acts.switch_to(self.policy.name)[1]))
         elif action is Action.REPLACE:
-            LOG.warning("the data of this node have to be replaced: run playbooks/rejoin.yml")
+            self._submit(action, self._acts.replace)
 
     def _peer_alive(self) -> bool:
         return self._peer is not None and self.decision is not None and any(
@@ -307,8 +307,8 @@ class Agent:
             self._ended(action)
             return
         self._complaint = None
-        if action is Action.REJOIN:
-            self._errant = ""
+        if action in (Action.REJOIN, Action.REPLACE):
+            self._errant, self._compared = "", Compared()
         self._armed = self._armed or action is Action.REARM
         took = round((time.monotonic() - began) * 1000)
         LOG.warning("%s: done in %d ms: %s", action.value, took, said.replace("\n", " | "), extra=event("done", action=action.value, ms=took))

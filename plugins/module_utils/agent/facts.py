@@ -160,6 +160,13 @@ class Facts(Contact):
         return self.view.extra is True and self.view.running is not Running.OWN
 
     @cached_property
+    def replace_due(self) -> bool:
+        tried = self.memory.replaced_at
+        due = tried is None or self.view.now - tried >= self.policy.replace_every
+        may = self.policy.replace_unacknowledged and self.memory.together and not self.paused
+        return may and due and self.extra_transactions and self.peer_open and self.view.running is Running.NONE
+
+    @cached_property
     def no_extra_transactions(self) -> bool:
         return self.view.extra is False
 

@@ -146,10 +146,14 @@ def _follow(policy: Policy, memory: Memory, view: View, row: Row) -> Memory:
             memory = replace(memory, opened=view.database is Database.OPEN)
         if row.next in (State.ALONE, State.REJOINING) and row.state not in (State.REARMING, State.REJOINING):
             memory = replace(memory, tried_at=None)
+        if row.next is State.REPLICA:
+            memory = replace(memory, together=False)
         if row.next is not State.CLOSED:
             memory = replace(memory, takeover=False)
     if {Action.REJOIN, Action.REPLACE, Action.REARM, Action.FAILBACK} & set(row.actions):
         memory = replace(memory, tried_at=view.now)
+    if Action.REPLACE in row.actions:
+        memory = replace(memory, replaced_at=view.now)
     for effect in row.effects:
         memory = _apply(effect, policy, memory, view)
     return memory
@@ -159,13 +163,14 @@ def _apply(effect: Effect, policy: Policy, memory: Memory, view: View) -> Memory
     term, me = memory.term, policy.name
     if effect in (Effect.PROMOTION_TERM, Effect.ORDERED_TERM):
         at = view.wall if effect is Effect.PROMOTION_TERM else memory.failover_at
-        return replace(memory, previous=term, term=Term(term.epoch + 1, me, True, False), sealed=False, failover_at=at)
+        return replace(memory, previous=term, term=Term(term.epoch + 1, me, True, False), sealed=False, failover_at=at, together=False)
     if effect is Effect.SOLO_TERM:
-        return replace(memory, term=Term(term.epoch + 1, me, True, False), sealed=False)
+        return replace(memory, term=Term(term.epoch + 1, me, True, False), sealed=False, together=False)
     if effect is Effect.ARMED_TERM:
-        return replace(memory, term=Term(term.epoch + 1, me, False), sealed=False)
+        return replace(memory, term=Term(term.epoch + 1, me, False), sealed=False, together=True)
     if effect is Effect.OPENING_TERM:
-        return replace(memory, term=Term(term.epoch + 1, me, term.solo and memory.sealed))
+        alone = term.solo and memory.sealed
+        return replace(memory, term=Term(term.epoch + 1, me, alone), together=not alone)
     if effect is Effect.GIVE_BACK:
         back = memory.previous
         if back.solo:

@@ -63,7 +63,7 @@ class Action(enum.Enum):
     GO_ALONE = "go alone"  # commits do not wait for the replica
     REARM = "rearm"  # they do again
     REJOIN = "rejoin"  # operations/rejoin without replace
-    REPLACE = "replace"  # the same with replace: a person has said so
+    REPLACE = "replace"  # the same with replace: what is too many is saved, and the data are copied from the primary
     RENEW_LEASE = "renew lease"  # acquire or renew; Decision.memory.term is written if it is the newer one
     RELEASE_LEASE = "release lease"
     ALLOW_ADDRESSES = "allow addresses"
@@ -174,6 +174,9 @@ class Memory:
     ceded: int = -1  # * see Said
     sealed: bool = False  # * this node's solo term is known where it has to be: the other one cannot open
     failover_at: float = 0.0  # * wall: the last automatic one
+    # * Since it was in step last this node has written, and only so that its replica had each write before anybody was
+    # told: what it has too many was acknowledged to nobody.
+    together: bool = False
     takeover: bool = False  # this node asks to be taken over
     stepped: float | None = None  # the last step
     started: float | None = None  # the first step of this life of the daemon
@@ -186,12 +189,13 @@ class Memory:
     in_step_since: float | None = None
     out_of_step_since: float | None = None
     tried_at: float | None = None  # rejoin or rearm
+    replaced_at: float | None = None
     renewed_at: float | None = None
 
     @property
     def durable(self) -> tuple[t.Any, ...]:
         """What has to be on disk; compare it with that of the step before."""
-        return (self.term, self.previous, self.ceded, self.sealed, self.failover_at)
+        return (self.term, self.previous, self.ceded, self.sealed, self.failover_at, self.together)
 
 
 @dataclass(frozen=True)
@@ -207,5 +211,10 @@ class Blocker:
 def reborn(memory: Memory) -> Memory:
     """What is left of it after a restart of the daemon."""
     return Memory(
-        term=memory.term, previous=memory.previous, ceded=memory.ceded, sealed=memory.sealed, failover_at=memory.failover_at
+        term=memory.term,
+        previous=memory.previous,
+        ceded=memory.ceded,
+        sealed=memory.sealed,
+        failover_at=memory.failover_at,
+        together=memory.together,
     )

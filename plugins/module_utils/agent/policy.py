@@ -40,6 +40,9 @@ class Policy:
     # True: the primary goes on alone. False: its commits wait until a person has said that the peer is dead.
     alone_on_evidence: bool = True
     boot_alone: float | None = None  # open without having heard the peer after so long; None: never
+    # A former primary whose extra transactions nobody was told of: they are saved, and its data replaced by a copy.
+    # False: a person does that.
+    replace_unacknowledged: bool = True
     stall_failover: bool = False  # kill a server that has stalled for stall_patience, and let the peer take over
 
     tick: float = 0.15  # between two steps, and two heartbeats
@@ -58,6 +61,7 @@ class Policy:
     start_wait: float = 3.0  # for a first sign of the peer
     operation_wait: float = 660.0  # for a promotion; applying what was received may take that long
     rejoin_every: float = 5.0
+    replace_every: float = 60.0
     rearm_every: float = 10.0
     stall_patience: float = 30.0
     cooldown: float = 600.0

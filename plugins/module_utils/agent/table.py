@@ -162,10 +162,11 @@ TABLE: tuple[Row, ...] = (
     _row(S.REJOINING, "no_primary", S.CLOSED, [], "the primary is not open, or silent"),
     _row(S.REJOINING, "in_step", S.REPLICA, [A.ALLOW_ADDRESSES], "in step"),
     _row(S.REJOINING, "rejoin_due", S.REJOINING, [A.REJOIN], "following the primary"),
-    # Transactions too many: a person decides.
+    # Transactions too many: a person decides, unless nobody was ever told of them.
     *_not_ours(S.DIVERGED),
     _row(S.DIVERGED, "person_says_rejoin", S.REJOINING, [A.REPLACE], "a person has said: replace the data of this node"),
     _row(S.DIVERGED, "person_says_open", S.PROMOTING, [A.PROMOTE, E.ORDERED_TERM, E.SEAL], "a person has said: open here"),
+    _row(S.DIVERGED, "replace_due", S.REJOINING, [A.REPLACE], "nobody was told of them: they are saved, and the data are copied from the primary"),
     _row(S.DIVERGED, "no_extra_transactions", S.CLOSED, [], "nothing is too many any more"),
     # An operation of a person has the pen. Self-fencing stays.
     _row(S.OPERATION, "open_and_unheard", S.ISOLATED, [A.CLOSE_SELF, A.KEEP_ADDRESSES_AWAY], "cut off during an operation: this node fences itself"),

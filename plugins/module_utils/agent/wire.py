@@ -61,6 +61,7 @@ def from_memory(memory: Memory) -> Plain:
         "ceded": memory.ceded,
         "sealed": memory.sealed,
         "failover_at": memory.failover_at,
+        "together": memory.together,
     }
 
 
@@ -73,8 +74,10 @@ def to_memory(plain: t.Any) -> Memory:
             ceded=_whole(plain["ceded"]),
             sealed=_bool(plain["sealed"]),
             failover_at=_number(plain["failover_at"]),
+            # A memory of an earlier version does not have it.
+            together=_bool(plain.get("together", False)),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not the memory of an agent: {error!r}") from None
 
 

@@ -23,6 +23,7 @@ from ..state import ABSENT, STOPPED
 from . import canary, evidence, rescue, vip
 from .config import HandConfig
 from .haproxy import HAProxy, InFlight
+from .replacing import replace_data
 
 _POLL = 0.005
 _CANARY = "operation"
@@ -36,8 +37,10 @@ Plain = dict[str, t.Any]
 class Actions:
     """One node. Keeps its connection to the server for as long as an operation lasts."""
 
-    def __init__(self, config: HandConfig, runner: Runner | None = None) -> None:
+    def __init__(self, config: HandConfig, runner: Runner | None = None, say: t.Callable[[str], None] = lambda _text: None) -> None:
+        """say: where progress goes."""
         self.config = config
+        self._say = say
         self._runner = runner or Runner()
         self._server: Server | None = None
         self._proxy: HAProxy | None = None
@@ -336,6 +339,15 @@ class Actions:
                 return False
             time.sleep(_POLL)
         return True
+
+    def replace(self, seconds: float) -> Plain:
+        """See replacing.replace_data. The server is another one afterwards."""
+        try:
+            return replace_data(self.config, self._source(), self._runner, seconds, self._say)
+        finally:
+            if self._server is not None:
+                self._server.close()
+                self._server = None
 
     def _source(self) -> Source:
         peer, config = self.config.peer, self.config

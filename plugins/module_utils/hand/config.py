@@ -16,7 +16,7 @@ from ..runner import Runner, Service
 
 PATH = Path("/etc/tandem/operations.json")
 # Both hands of an operation must speak the same.
-PROTOCOL = 4
+PROTOCOL = 5
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ class HandConfig:
     ca: str
     replication_password: str = field(repr=False, default="")
     canary_password: str = field(repr=False, default="")
+    operator_user: str = "tandem_operator"
+    operator_password: str = field(repr=False, default="")
     proxy: Proxy = Proxy()
     vips: tuple[Vip, ...] = ()
     away_file: str = ""

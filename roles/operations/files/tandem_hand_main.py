@@ -30,8 +30,11 @@ def main() -> None:
         answers.write(line + "\n")
         answers.flush()
 
+    def say(text: str) -> None:
+        syslog.syslog(syslog.LOG_NOTICE, text)
+
     try:
-        hand = Hand(Actions(HandConfig.load()), lambda text: syslog.syslog(syslog.LOG_NOTICE, text))
+        hand = Hand(Actions(HandConfig.load(), say=say), say)
         hand.serve(iter(sys.stdin.readline, ""), answer)
     except TandemError as error:
         syslog.syslog(syslog.LOG_ERR, str(error))

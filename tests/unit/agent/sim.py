@@ -465,6 +465,7 @@ class World:
         elif action is Action.REARM:
             later(rng.uniform(0.01, 0.3), lambda: self.rearm(server))
         elif action in (Action.REJOIN, Action.REPLACE):
+            by_itself = server.order is not Order.REJOIN
             if server.order is Order.REJOIN and action is Action.REPLACE:
                 server.order = Order.NONE
             if server.running is Running.OWN:
@@ -472,7 +473,7 @@ class World:
             server.running = Running.OWN
             server.operation += 1
             operation = server.operation
-            later(rng.uniform(0.1, 1.5), lambda: self.rejoin(server, action is Action.REPLACE, operation))
+            later(rng.uniform(0.1, 1.5), lambda: self.rejoin(server, action is Action.REPLACE, operation, by_itself))
         elif action is Action.RENEW_LEASE:
             self.ask_witness(server, True)
         elif action is Action.RELEASE_LEASE:
@@ -515,7 +516,7 @@ class World:
         if server.memory.state is State.REARMING and server.database is Database.OPEN:
             server.armed = True
 
-    def rejoin(self, server: Server, replace_data: bool, operation: int) -> None:
+    def rejoin(self, server: Server, replace_data: bool, operation: int, by_itself: bool) -> None:
         source = server.peer_server
         if operation != server.operation:
             return
@@ -527,6 +528,9 @@ class World:
         if not server.rows <= source.rows:
             if not replace_data:
                 return
+            gone = (server.rows - source.rows) & self.acked
+            if by_itself and gone:
+                raise Broken(f"{server.name} replaces {len(gone)} rows that were acknowledged, and nobody has said so")
             server.rows = set()
         server.following = True
 

@@ -103,6 +103,9 @@ BREAKS: dict[str, tuple[t.Callable[[Patch], None], t.Callable[[], object]]] = {
     "a replica that cannot is promoted": (
         without("preconditions", "in step"), SCENES.test_a_replica_that_cannot_take_over_lets_the_primary_open_again),
     "a pause does not count": (say("paused", lambda facts: False), SCENES.test_maintenance_decides_nothing_and_ends_by_itself),
+    "what was acknowledged alone is replaced": (
+        say("replace_due", lambda facts: facts.extra_transactions and facts.peer_open),
+        SCENES.test_extra_transactions_of_a_primary_that_was_alone_wait_for_a_person),
     "both may claim": (
         say("agreed", lambda facts: facts.heard and facts.database_closed), SCENES.test_a_claim_needs_the_answer_of_the_other_one),
 }  # fmt: skip

@@ -353,8 +353,48 @@ def test_the_only_one_with_everything_boots_alone() -> None:
     world.until(lambda: world.servers[A].open, 8)
 
 
-def test_extra_transactions_wait_for_a_person() -> None:
+def test_extra_transactions_that_nobody_was_told_of_are_replaced() -> None:
     world = pair(policy={"cooldown": 0.0})
+    a, b = world.servers[A], world.servers[B]
+    world.crash(a, None)
+    a.rows.add(next(world.numbers))
+    world.until(lambda: world.state(B) is State.ALONE, 5)
+    world.boot(a)
+    world.until(world.calm, 30)
+    assert b.open
+    assert world.state(A) is State.REPLICA
+
+
+def test_extra_transactions_of_a_primary_that_was_alone_wait_for_a_person() -> None:
+    world = pair(policy={"cooldown": 0.0})
+    a, b = world.servers[A], world.servers[B]
+    world.crash(b, None)
+    world.until(lambda: world.state(A) is State.ALONE, 5)
+    world.run_until(world.now + 1)
+    world.crash(a, None)
+    world.boot(b)
+    world.run_until(world.now + 5)
+    world.acked.clear()  # a person gives up what only the dead node has
+    b.order = Order.OPEN
+    world.until(lambda: b.open, 5)
+    world.boot(a)
+    world.until(lambda: world.state(A) is State.DIVERGED, 10)
+    world.run_until(world.now + 70)
+    assert world.state(A) is State.DIVERGED
+
+
+def test_extra_transactions_of_a_replica_wait_for_a_person() -> None:
+    """Somebody with more rights than an application has written there, and was told so."""
+    world = pair(policy={"cooldown": 0.0})
+    b = world.servers[B]
+    b.rows.add(next(world.numbers))
+    world.until(lambda: world.state(B) is State.DIVERGED, 10)
+    world.run_until(world.now + 70)
+    assert world.state(B) is State.DIVERGED
+
+
+def test_extra_transactions_wait_for_a_person() -> None:
+    world = pair(policy={"cooldown": 0.0, "replace_unacknowledged": False})
     a, b = world.servers[A], world.servers[B]
     world.crash(a, None)
     a.rows.add(next(world.numbers))

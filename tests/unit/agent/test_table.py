@@ -141,7 +141,7 @@ def test_what_survives_a_restart_is_what_is_called_durable() -> None:
     memory = Memory(State.ALONE, 3.0, Term(2, "a", True), Term(1, "b"), 1, True, 5.0, True)
     assert reborn(memory).durable == memory.durable
     assert reborn(memory).state is State.STARTING
-    assert len(memory.durable) == 5
+    assert len(memory.durable) == 6
     assert {"term", "previous", "ceded", "sealed", "failover_at"} <= {field.name for field in fields(Memory)}
 
 
