@@ -176,10 +176,11 @@ def fence(_args: argparse.Namespace) -> int:
     return 0
 
 
-def rejoin(_args: argparse.Namespace) -> int:
-    """Follow the primary again. Data are never replaced by this command."""
+def rejoin(args: argparse.Namespace) -> int:
+    """Follow the primary again. Data are replaced only where that was asked for."""
     config = HandConfig.load()
-    print(Acts(config.node.name, config.peer.name, HERE, THERE).rejoin())
+    acts = Acts(config.node.name, config.peer.name, HERE, THERE)
+    print(acts.replace() if args.replace else acts.rejoin())
     return 0
 
 
@@ -210,7 +211,8 @@ def main() -> int:
     one.add_argument("--give-up-rescue", action="store_true", help="go on without what only the old primary has")
     one.add_argument("--plan", action="store_true", help="the evidence, the gates and the plan only")
     verb("fence", fence, "close the database of this node")
-    verb("rejoin", rejoin, "follow the primary again")
+    one = verb("rejoin", rejoin, "follow the primary again")
+    one.add_argument("--replace", action="store_true", help="save what this node has too many, and copy the primary's data over it")
     args = parser.parse_args()
     if os.geteuid() != 0:
         print("tandem: only root may ask.", file=sys.stderr)
