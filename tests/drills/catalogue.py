@@ -7,7 +7,6 @@ drawn for a run is in ``Draw``, so the same seed does the same.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -146,7 +145,7 @@ def _chains(side: str, directions: str, what: str) -> str:
     for direction in directions.split():
         hook = {"in": "ingress", "out": "egress"}[direction]
         name = INTERFACES[side]
-        lines.append(f"  chain {name}_{direction} {{ type filter hook {hook} device {name} priority -500; policy accept; {what} }}")
+        lines.append(f"  chain {name}_{direction} {{\n    type filter hook {hook} device {name} priority -500; policy accept;\n    {what}\n  }}")
     return "\n".join(lines)
 
 
@@ -159,9 +158,12 @@ def _dropping(directions: Callable[[Draw], str], what: str, sides: Callable[[Dra
     return act
 
 
+_NO_FILTER = "table netdev drill {\n}\ndelete table netdev drill\n"
+
+
 def _flow_again(place: Place, draw: Draw) -> None:
     # A node that was restarted has a new namespace.
-    _filter(place, draw.victim, "table netdev drill {}\ndelete table netdev drill\n")
+    _filter(place, draw.victim, _NO_FILTER)
 
 
 def _one_side(draw: Draw) -> tuple[str, ...]:
@@ -285,16 +287,24 @@ def _during_rejoin(place: Place, draw: Draw) -> None:
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault("kill_database", "the database server is killed", "yes", _signal(DATABASE, "KILL"), nothing),
+        Fault("kill_database", "the database server is killed", "yes", _signal(DATABASE, "KILL"), nothing, person=True),
         Fault("kill_nginx", "all of nginx is killed", "no", _signal("nginx", "KILL"), nothing),
         Fault("kill_php_fpm", "all of php-fpm is killed", "no", _signal("php-fpm.*", "KILL"), nothing),
         Fault("kill_keepalived", "all of keepalived is killed", "no", _signal("keepalived", "KILL"), nothing),
         Fault("kill_agent", "the agent is killed", "no", _agent_killed, nothing),
         Fault("stop_database", "the database server stands still (SIGSTOP), then goes on", "no", _signal(DATABASE, "STOP"), _continue, (2.0, 7.0)),
-        Fault("power_off", "the node loses its power; it gets it back", "yes", _lab("kill"), lambda place, draw: _start(place, draw.victim), (3.0, 6.0)),
+        Fault(
+            "power_off",
+            "the node loses its power; it gets it back",
+            "yes",
+            _lab("kill"),
+            lambda place, draw: _start(place, draw.victim),
+            (3.0, 6.0),
+            person=True,
+        ),
         Fault("power_off_both", "both nodes lose their power", "may", _power_off_both, _start_both, (0.5, 2.0), (0.0, 0.5), ("primary",)),
         Fault("reboot", "the node is rebooted in order", "yes", _lab("reboot"), nothing),
-        Fault("crash", "the node's kernel dies, and it boots at once", "may", _lab("crash"), nothing),
+        Fault("crash", "the node's kernel dies, and it boots at once", "may", _lab("crash"), nothing, person=True),
         Fault("cut_inside", "the inside network swallows everything", "may", _lab("cut", "inside"), _lab("heal", "inside"), (3.0, 7.0)),
         Fault("cut_outside", "the outside network swallows everything", "may", _lab("cut", "outside"), _lab("heal", "outside"), (3.0, 7.0)),
         Fault("cut_both", "both networks swallow everything", "yes", _lab("cut", *BOTH), _lab("heal", *BOTH), (4.0, 7.0), person=True),
@@ -315,6 +325,7 @@ FAULTS = {
             _inject("-e", "trace=write,pwrite64,fallocate", "-e", "inject=write,pwrite64,fallocate:error=ENOSPC"),
             _stop_injecting,
             (3.0, 6.0),
+            person=True,
         ),
         Fault(
             "slow_disk",
@@ -327,7 +338,7 @@ FAULTS = {
         Fault("sql_thread", "the replica's SQL thread stops at an error", "no", _break_replication, _mend_replication, (3.0, 6.0), roles=("replica",)),
         Fault("pause", "all processes of the node stand still, its kernel answers", "no", _lab("pause"), _lab("unpause"), (2.0, 6.0), thaw=0.95, person=True),
         Fault("freeze", "the node stands still and answers nothing", "yes", _freeze, _thaw, (4.0, 7.0), thaw=0.95, person=True),
-        Fault("flapping", "the primary's database is killed three times", "may", _flap, nothing, delay=(1.0, 4.0), roles=("primary",)),
+        Fault("flapping", "the primary's database is killed three times", "may", _flap, nothing, delay=(1.0, 4.0), roles=("primary",), person=True),
         Fault("in_switchover", "a node fails during a switchover", "may", _during_switchover, _after_switchover, (3.0, 5.0), (0.0, 2.5), person=True),
         Fault(
             "in_rejoin",
@@ -343,6 +354,16 @@ FAULTS = {
 }
 
 
-def describe(draw: Draw) -> str:
-    """What was drawn, for a person."""
-    return json.dumps({"victim": draw.victim, "role": draw.role, "hold": round(draw.hold, 2), "delay": round(draw.delay, 2), "notes": draw.notes})
+def mend_everything(place: Place) -> None:
+    """Whatever a run that was broken off has left."""
+    for node in PAIR:
+        state = place.state(node)
+        if state == "paused":
+            place.fault("unpause", node)
+        elif state != "running":
+            place.fault("start", node)
+        for side in BOTH:
+            place.fault("heal", node, side)
+        _filter(place, node, _NO_FILTER)
+        with contextlib.suppress(LabError):
+            place.sh(node, f"kill -CONT $(pgrep -d ' ' -x {DATABASE})")

@@ -42,6 +42,10 @@ class Place:
             self._pids[node] = known
         return known
 
+    def state(self, node: str) -> str:
+        """running, exited, paused."""
+        return nodes.state(self.lab, node)
+
     def runs(self, node: str) -> bool:
         try:
             return bool(self.pid(node))

@@ -29,6 +29,8 @@ from shell import LabError, run
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 90.0
+PAUSE = 0.25
+GIVE_UP = 2.0  # seconds for which a node says that it is diverged
 BEGIN_WITHIN = 30.0
 
 
@@ -70,15 +72,18 @@ def unwell(place: Place) -> str:
     for node, status in seen.items():
         if status is None or not status.get("agent"):
             return f"the daemon of {node} does not answer"
+    states = {node: status["agent"]["state"] for node, status in seen.items() if status}
+    if sorted(states.values()) != ["primary", "replica"]:
+        return ", ".join(f"{node} is {state}" for node, state in states.items())
+    for node, status in seen.items():
+        if status is None:
+            continue
         if status["fault"] or status["severity"]:
             return f"{node}: {status['reason']}"
         if status["agent"]["alarms"]:
             return f"{node}: alarm {', '.join(status['agent']['alarms'])}"
         if status["agent"]["operation"]:
             return f"{node}: an operation runs"
-    states = sorted(status["agent"]["state"] for status in seen.values() if status)
-    if states != ["primary", "replica"]:
-        return f"states: {states}"
     for name in ("outside", "inside"):
         if sum(status["addresses"][name] for status in seen.values() if status) != 1:
             return f"not exactly one node has the {name} address"
@@ -90,14 +95,18 @@ def unwell(place: Place) -> str:
 
 
 def wait_until_whole(place: Place, patience: float) -> str:
-    """Empty, or what still lacks in the end. Twice in a row, so that nothing old is believed."""
-    limit, good, reason = time.monotonic() + patience, 0, ""
+    """Empty, or what still lacks in the end. Twice in a row, so that nothing old is believed. What only a person
+    can mend is not waited for."""
+    limit, good, hopeless, reason = time.monotonic() + patience, 0, 0, ""
     while good < 2:
         reason = unwell(place)
         good = 0 if reason else good + 1
+        hopeless = hopeless + 1 if "diverged" in reason and "primary alone" in reason else 0
+        if hopeless * PAUSE > GIVE_UP:
+            return reason
         if time.monotonic() > limit:
             return reason or "whole, but not for long"
-        time.sleep(0.25)
+        time.sleep(PAUSE)
     return ""
 
 
@@ -190,7 +199,7 @@ def one(place: Place, number: int, seed: str, fault: catalogue.Fault, directory:
         while not lacking and not book.served(settle, 2) and time.monotonic() < limit:
             time.sleep(0.05)
     if lacking:
-        result.problems.append(f"not whole {PATIENCE:g} s later: {lacking}")
+        result.problems.append(f"not whole after {time.time() - mended:.0f} s: {lacking}")
         keep(place, directory / f"run-{number}", "before any repair")
         repair(place, result)
     counted, taken = equal_rows(place, book.run)
@@ -199,7 +208,7 @@ def one(place: Place, number: int, seed: str, fault: catalogue.Fault, directory:
     result.moved = catalogue.primary_of(place) != old
     result.decisions = history(place, begun)
     decide(result, fault, verdict)
-    if lacking and fault.person and len(result.problems) == 1:
+    if "diverged" in lacking and fault.person and len(result.problems) == 1:
         result.remarks.append(result.problems.pop() + ", a person was needed")
     result.took = time.time() - begun
     if result.problems:
@@ -290,7 +299,14 @@ def main() -> int:
         for number, name in list(enumerate(deck(seed, names, asked.first + asked.runs - 1), 1))[asked.first - 1 :]:
             if time.monotonic() > end:
                 break
-            results.append(one(place, number, seed, catalogue.FAULTS[name], directory))
+            try:
+                results.append(one(place, number, seed, catalogue.FAULTS[name], directory))
+            except LabError as error:
+                results.append(Run(number, seed, name, problems=[f"broken off: {error}"]))
+                keep(place, directory / f"run-{number}", str(error))
+                catalogue.mend_everything(place)
+                if wait_until_whole(place, PATIENCE):
+                    repair(place, results[-1])
             print(line(results[-1]), flush=True)
             drill_report.write(directory, about, [asdict(result) for result in results])
     except LabError as error:
