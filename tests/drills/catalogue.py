@@ -81,8 +81,8 @@ def nothing(_place: Place, _draw: Draw) -> None:
 
 def _signal(name: str, word: str, node: Callable[[Draw], str] = lambda draw: draw.victim) -> Act:
     def act(place: Place, draw: Draw) -> None:
-        # Zombies have no command line; -x compares the name.
-        place.sh(node(draw), f"kill -{word} $(pgrep -d ' ' -x '{name}')")
+        # Fails where there is nobody. One that its parent has taken along meanwhile is no failure.
+        place.sh(node(draw), f"found=$(pgrep -d ' ' -x '{name}') && (kill -{word} $found || true)")
 
     return act
 

@@ -10,6 +10,7 @@ import bisect
 import contextlib
 import itertools
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -185,6 +186,12 @@ class Worker:
             self.place.forget(self.node)
             self.over.wait(0.2)
 
+    def wake(self) -> None:
+        """A node that shuts down stops all its processes for a moment, and nsenter stops with its own. Then nobody would
+        bury it, and the node could not end."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+
     def _close(self) -> None:
         if self.process is not None and self.process.stdin is not None and not self.process.stdin.closed:
             with contextlib.suppress(OSError):
@@ -221,7 +228,14 @@ class Ledger:
             self.workers.append(Worker(place, node, "ledger_look.py", {}))
             sql = {"run": self.run, "node": node, "user": "blog", "schema": "blog", "password": secret, **SQL}
             self.workers.append(Worker(place, node, "ledger_sql.py", sql))
+        threading.Thread(target=self._wake, daemon=True).start()
         return self
+
+    def _wake(self) -> None:
+        while not self.ended or any(worker.thread.is_alive() for worker in self.workers):
+            for worker in self.workers:
+                worker.wake()
+            time.sleep(0.2)
 
     def __exit__(self, *_: object) -> None:
         self.stop()
