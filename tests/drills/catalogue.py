@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from nodes_of_lab import PAIR, Place, other
 from shell import LabError, as_root, podman, run, wait_for
 
-DATABASE = "mysqld" if os.environ.get("TANDEM_LAB_ENGINE") == "mysql" else "mariadbd"
+IS_MYSQL = os.environ.get("TANDEM_LAB_ENGINE") == "mysql"
+DATABASE = "mysqld" if IS_MYSQL else "mariadbd"
 BOTH = ("outside", "inside")
 INTERFACES = {"outside": "eth0", "inside": "eth1"}
 OPEN_WITHIN = 30.0

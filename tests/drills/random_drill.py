@@ -30,6 +30,7 @@ from shell import LabError, run
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 90.0
 PAUSE = 0.25
+SERVED_WITHIN = 8.0
 GIVE_UP = 2.0  # seconds for which a node says that it is diverged
 BEGIN_WITHIN = 30.0
 
@@ -194,14 +195,18 @@ def one(place: Place, number: int, seed: str, fault: catalogue.Fault, directory:
         mended = time.time()
         lacking = wait_until_whole(place, PATIENCE)
         result.rejoin = None if lacking else time.time() - mended
-        settle = time.time()
-        limit = time.monotonic() + 5
-        while not lacking and not book.served(settle, 2) and time.monotonic() < limit:
+        settle, served = time.time(), bool(lacking)
+        limit = time.monotonic() + SERVED_WITHIN
+        while not lacking and not (served := book.served(settle, 2)) and time.monotonic() < limit:
             time.sleep(0.05)
     if lacking:
         result.problems.append(f"not whole after {time.time() - mended:.0f} s: {lacking}")
         keep(place, directory / f"run-{number}", "before any repair")
         repair(place, result)
+    if not served:
+        result.problems.append(f"no write is acknowledged {SERVED_WITHIN:g} s after the agents call the pair whole")
+        keep(place, directory / f"run-{number}", "writes hang")
+        release(place, result)
     counted, taken = equal_rows(place, book.run)
     verdict = ledger.judge(book.events, counted, taken, broken, book.ended)
     result.verdict = asdict(verdict)
@@ -234,6 +239,14 @@ def keep(place: Place, directory: Path, words: str) -> None:
             except LabError as error:
                 text = str(error)
             (directory / f"{node}-{name}-{stamp}.txt").write_text(text, encoding="utf-8")
+
+
+def release(place: Place, result: Run) -> None:
+    """Commits that wait for an answer that will not come: as a person would let them go."""
+    node = catalogue.primary_of(place)
+    if node and not catalogue.IS_MYSQL:
+        place.sql(node, "SET GLOBAL rpl_semi_sync_master_enabled=OFF; SET GLOBAL rpl_semi_sync_master_enabled=ON")
+        result.remarks.append(f"semi-sync of {node} was switched off and on")
 
 
 def repair(place: Place, result: Run) -> None:
@@ -305,6 +318,7 @@ def main() -> int:
                 results.append(Run(number, seed, name, problems=[f"broken off: {error}"]))
                 keep(place, directory / f"run-{number}", str(error))
                 catalogue.mend_everything(place)
+                release(place, results[-1])
                 if wait_until_whole(place, PATIENCE):
                     repair(place, results[-1])
             print(line(results[-1]), flush=True)
