@@ -196,6 +196,22 @@ def test_nothing_is_decided_during_maintenance() -> None:
     assert primary() == old
 
 
+def test_a_drill_of_a_person_breaks_something_only_where_the_pair_can_mend_it() -> None:
+    old = primary()
+    must(tandem(old, "pause", "10"))
+    try:
+        pair.wait("it pauses", lambda: agent(old)["paused_until"] is not None, 10)
+        done = playbook("drill", fault="kill_database", confirm="yes")
+        assert done.status != 0 and done.says("Nothing was broken"), done.text[-2000:]
+    finally:
+        must(tandem(old, "resume"))
+    pair.wait("both decide again", lambda: not any(agent(node)["paused_until"] for node in pair.PAIR), 10)
+    assert primary() == old
+    done = must(playbook("drill", fault="kill_agent", confirm="yes"))
+    assert done.says("0 of them lost") and done.says(f"primary now: {old}"), done.text[-2000:]
+    assert pair.sql(old, "SELECT COUNT(*) FROM tandem.canary WHERE name LIKE 'drill-%'") == "0"
+
+
 def test_a_fence_of_a_person_holds() -> None:
     old = primary()
     must(playbook("fence", node=old, confirm="yes"))

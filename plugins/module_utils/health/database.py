@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 import typing as t
 
 from .config import DatabaseProbe
@@ -23,8 +24,10 @@ CANNOT_CONNECT = (2002, 2003)
 SHUTTING_DOWN = (1053, 1077, 1079, 1927)
 WRITABLE = ("0", "OFF", "")
 SEMI_SYNC = "SHOW GLOBAL STATUS WHERE Variable_name IN ({})".format(
-    ", ".join(f"'Rpl_semi_sync_{side}_{what}'" for side in ("master", "source") for what in ("status", "clients"))
+    ", ".join(f"'Rpl_semi_sync_{side}_{what}'" for side in ("master", "source") for what in ("status", "clients", "wait_sessions", "yes_tx"))
 )
+# Seconds for which commits wait and none is answered before nobody is believed to answer any more.
+ANSWER_WITHIN = 3.0
 Look = tuple[Raw, str, "Database | None"]
 
 
@@ -47,8 +50,32 @@ def replica_from_row(row: t.Mapping[str, t.Any]) -> Replica:
 
 def semi_sync_from_rows(rows: t.Iterable[t.Mapping[str, t.Any]]) -> bool:
     """Does a replica confirm commits, and do they wait for that?"""
-    seen = {str(row["Variable_name"]).lower().rpartition("_")[2]: str(row["Value"]).upper() for row in rows}
+    seen = _counters(rows)
     return seen.get("status") in ("ON", "1") and seen.get("clients", "0") not in ("0", "")
+
+
+def _counters(rows: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
+    """By the last word of their names: status, clients, sessions, tx."""
+    return {str(row["Variable_name"]).lower().rpartition("_")[2]: str(row["Value"]).upper() for row in rows}
+
+
+class Answers:
+    """Are commits answered? A replica can be connected, in step and silent: one that reconnects does not confirm again what it
+    has, and the next confirmation would come with the next commit, which waits behind the one that is not confirmed."""
+
+    def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._answered = ""
+        self._since: float | None = None
+
+    def given(self, rows: t.Sequence[t.Mapping[str, t.Any]]) -> bool:
+        """From the counters of one look; what the last one has shown is remembered."""
+        seen, now = _counters(rows), self._clock()
+        waiting = seen.get("sessions", "0") not in ("0", "")
+        if not waiting or self._since is None or seen.get("tx", "") != self._answered:
+            self._since = now if waiting else None
+        self._answered = seen.get("tx", "")
+        return semi_sync_from_rows(rows) and (self._since is None or now - self._since < ANSWER_WITHIN)
 
 
 class DatabaseLook:
@@ -58,6 +85,7 @@ class DatabaseLook:
         self._probe = probe
         self._timeout = timeout
         self._connection: t.Any = None
+        self._answers = Answers()
 
     def __call__(self) -> Look:
         if not HAS_PYMYSQL:
@@ -106,7 +134,7 @@ class DatabaseLook:
             acknowledged = None
             if not read_only:
                 cursor.execute(SEMI_SYNC)
-                acknowledged = semi_sync_from_rows(cursor.fetchall())
+                acknowledged = self._answers.given(cursor.fetchall())
         return Database(str(row["version"]), read_only, replica, problem, acknowledged)
 
     @property

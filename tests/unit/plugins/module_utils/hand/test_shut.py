@@ -1,0 +1,64 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A primary that is cut off closes itself without telling anybody that an unanswered commit is done."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import StatementFailed
+from ansible_collections.tandem.lemp.plugins.module_utils.hand import actions
+
+
+class Server:
+    """Remembers what it was told. Commits are under way during the first ``busy`` attempts to close it."""
+
+    def __init__(self, busy: int) -> None:
+        self.busy, self.told = busy, list[str]()
+
+    def close_for_writes(self, wait: int | None = None) -> None:
+        if self.busy:
+            self.busy -= 1
+            raise StatementFailed("Lock wait timeout exceeded", code=1205)
+        self.told.append("closed")
+
+    def sessions(self, _ours: Any) -> list[Any]:
+        return [SimpleNamespace(id=7)]
+
+    def kill(self, session: int) -> None:
+        self.told.append(f"ended {session}")
+
+    def close(self) -> None:
+        pass
+
+
+def shut(monkeypatch: pytest.MonkeyPatch, server: Server, engine: str = "mariadb") -> tuple[str, list[list[str]]]:
+    ran: list[list[str]] = []
+    runner = SimpleNamespace(run=lambda argv, **_more: ran.append(argv))
+    config = SimpleNamespace(engine=engine, root=Endpoint, own_accounts=(), service="mariadb")
+    monkeypatch.setattr(actions.Server, "at", lambda _endpoint: server)
+    return actions.Actions(config, runner).shut(0.5)["how"], ran  # type: ignore[arg-type]
+
+
+def test_nobody_is_ended_before_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(busy=2)
+    assert shut(monkeypatch, server) == ("closed", [])
+    assert server.told[:2] == ["closed", "ended 7"]
+
+
+def test_a_server_with_unanswered_commits_is_killed_with_all_its_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(busy=99)
+    how, ran = shut(monkeypatch, server)
+    assert how == "killed" and ran[0][:3] == ["systemctl", "kill", "--signal=KILL"]
+    assert server.told == []
+
+
+def test_mysql_waits_on_when_a_session_is_killed_so_they_are_ended_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(busy=0)
+    shut(monkeypatch, server, "mysql")
+    assert server.told == ["ended 7", "closed"]
