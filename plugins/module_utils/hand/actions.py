@@ -11,16 +11,17 @@ import time
 import typing as t
 import urllib.error
 import urllib.request
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from ..connection import Connection, Endpoint
-from ..errors import NotYet, OperationFailed, Refused, StatementFailed, TandemError
+from ..errors import NotYet, OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, GtidSet
 from ..operations.attaching import Source
 from ..runner import Runner
 from ..server import Server, look
 from ..state import ABSENT, STOPPED
 from . import canary, evidence, rescue, vip
+from .closing import shut
 from .config import HandConfig
 from .haproxy import HAProxy, InFlight
 from .replacing import replace_data
@@ -30,7 +31,6 @@ _CANARY = "operation"
 # Seconds. Between the look at the sessions while waiting for them; the lock that closing takes.
 _SESSIONS_POLL = 0.002
 _CLOSE_LOCK = 2
-_CLOSE_TRIES = 5
 _DUMPS_END = 5
 Plain = dict[str, t.Any]
 
@@ -185,47 +185,8 @@ class Actions:
         return self.prove_closed()
 
     def shut(self, seconds: float) -> Plain:
-        """Closed for writes in time, whatever it takes: a server that does not obey is killed. It comes back closed.
-
-        seconds: 0 kills it at once.
-        """
-        if seconds <= 0:
-            return self._kill()
-        try:
-            server = Server.at(replace(self.config.root(), connect_timeout=seconds, read_timeout=seconds))
-        except TandemError:
-            return self._kill()
-        try:
-            if self.config.engine == MARIADB:
-                self._close_at_once(server)
-            # Without the sessions first, closing would wait for commits that wait for a replica.
-            for session in server.sessions(self.config.own_accounts):
-                server.kill(session.id)
-            server.close_for_writes(wait=max(1, int(seconds)))
-            return {"how": "closed"}
-        except TandemError:
-            return self._kill()
-        finally:
-            server.close()
-
-    def _close_at_once(self, server: Server) -> None:
-        """Raises StatementFailed while a commit is under way, which then waits for a replica that does not answer.
-
-        No session may be ended before: MariaDB waits for the replica in the one session that leads a group of commits. Once
-        that one is killed the group is committed without an answer, and the others of it are told that it is done.
-        """
-        for left in reversed(range(_CLOSE_TRIES)):
-            try:
-                return server.close_for_writes(wait=0)
-            except StatementFailed:
-                if not left:
-                    raise
-                time.sleep(_POLL * 2)
-        return None
-
-    def _kill(self) -> Plain:
-        self._runner.run(["systemctl", "kill", "--signal=KILL", self.config.service], timeout=20)
-        return {"how": "killed"}
+        """Closed for writes in time, whatever it takes. See closing.shut."""
+        return {"how": shut(self.config, self._runner, seconds)}
 
     def prove_closed(self) -> Plain:
         seen = canary.write(self.config.canary(), _CANARY, "fence")

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import StatementFailed
-from ansible_collections.tandem.lemp.plugins.module_utils.hand import actions
+from ansible_collections.tandem.lemp.plugins.module_utils.hand import actions, closing
 
 
 class Server:
@@ -41,7 +41,7 @@ def shut(monkeypatch: pytest.MonkeyPatch, server: Server, engine: str = "mariadb
     ran: list[list[str]] = []
     runner = SimpleNamespace(run=lambda argv, **_more: ran.append(argv))
     config = SimpleNamespace(engine=engine, root=Endpoint, own_accounts=(), service="mariadb")
-    monkeypatch.setattr(actions.Server, "at", lambda _endpoint: server)
+    monkeypatch.setattr(closing.Server, "at", lambda _endpoint: server)
     return actions.Actions(config, runner).shut(0.5)["how"], ran  # type: ignore[arg-type]
 
 

@@ -1,0 +1,66 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Close a database that must be closed in time, and tell no client that a commit is done that is not."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from ..errors import StatementFailed, TandemError
+from ..gtid import MARIADB
+from ..runner import Runner
+from ..server import Server
+from .config import HandConfig
+
+CLOSED, KILLED = "closed", "killed"
+_TRIES = 5
+# Seconds.
+_PAUSE = 0.01
+
+
+def shut(config: HandConfig, runner: Runner, seconds: float) -> str:
+    """Closed for writes in time: a server that does not obey is killed. It comes back closed.
+
+    seconds: 0 kills it at once. Returns how.
+    """
+    if seconds <= 0:
+        return _kill(config, runner)
+    try:
+        server = Server.at(replace(config.root(), connect_timeout=seconds, read_timeout=seconds))
+    except TandemError:
+        return _kill(config, runner)
+    try:
+        if config.engine == MARIADB:
+            _close_at_once(server)
+        # Elsewhere closing would wait for the commits of these; they go on waiting for the replica when they are ended.
+        for session in server.sessions(config.own_accounts):
+            server.kill(session.id)
+        server.close_for_writes(wait=max(1, int(seconds)))
+        return CLOSED
+    except TandemError:
+        return _kill(config, runner)
+    finally:
+        server.close()
+
+
+def _close_at_once(server: Server) -> None:
+    """Raises StatementFailed while a commit is under way, which then waits for a replica that does not answer.
+
+    No session may be ended before: MariaDB waits for the replica in the one session that leads a group of commits. Once
+    that one is killed the group is committed without an answer, and the others of it are told that it is done.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return server.close_for_writes(wait=0)
+        except StatementFailed:
+            if not left:
+                raise
+            time.sleep(_PAUSE)
+    return None
+
+
+def _kill(config: HandConfig, runner: Runner) -> str:
+    runner.run(["systemctl", "kill", "--signal=KILL", config.service], timeout=20)
+    return KILLED
