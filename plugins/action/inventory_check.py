@@ -65,6 +65,7 @@ class ActionModule(ActionBase):
             hosts={name: str(hostvars[name].get("ansible_host", name)) for name in names},
             resolve=resolve,
             group=group,
+            witnesses={name: str(hostvars[name].get("ansible_host", name)) for name in scope["groups"].get("tandem_witness", [])},
         )
         result["changed"] = False
         result["faults"] = [str(fault) for fault in faults]

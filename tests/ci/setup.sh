@@ -14,6 +14,47 @@ packages=(
   openssh-client openssl podman python3 python3-venv rsync runc shellcheck util-linux
 )
 
+# Servers that tests start by themselves on loopback, with their units. Where they are new, they are installed switched off.
+servers=(bind9:named openssh-server:ssh)
+
+is_installed() {
+  # shellcheck disable=SC2016 # dpkg-query's own placeholder
+  [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+apt_install() {
+  say "installing packages: $*"
+  mkdir -p .cache
+  as_root apt-get -q update </dev/null >.cache/setup-apt.log 2>&1 &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" </dev/null >>.cache/setup-apt.log 2>&1
+}
+
+give_up() {
+  tail -n 20 .cache/setup-apt.log >&2
+  say "packages could not be installed: see .cache/setup-apt.log"
+  exit 1
+}
+
+# A package that is new here must not open a port of this machine.
+install_servers() {
+  local missing=() units=() server policy=/usr/sbin/policy-rc.d own='' done=yes
+  for server in "${servers[@]}"; do
+    is_installed "${server%:*}" && continue
+    missing+=("${server%:*}")
+    units+=("${server#*:}.service")
+  done
+  [ "${#missing[@]}" -eq 0 ] && return
+  if [ ! -e "$policy" ]; then
+    own=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  fi
+  apt_install "${missing[@]}" || done=''
+  [ -z "$own" ] || as_root rm -f "$policy"
+  [ -n "$done" ] || give_up
+  if command -v systemctl >/dev/null; then as_root systemctl --quiet disable "${units[@]}" >>.cache/setup-apt.log 2>&1; fi
+}
+
 install_packages() {
   if ! command -v dpkg-query >/dev/null; then
     say "this is not Debian: the lab is made of Debian packages and needs Debian 12 or 13"
@@ -21,19 +62,9 @@ install_packages() {
   fi
   local missing=() package
   for package in "${packages[@]}"; do
-    # shellcheck disable=SC2016 # dpkg-query's own placeholder
-    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    is_installed "$package" || missing+=("$package")
   done
-  [ "${#missing[@]}" -eq 0 ] && return
-  say "installing packages: ${missing[*]}"
-  mkdir -p .cache
-  if ! { as_root apt-get -q update &&
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "${missing[@]}"; } \
-    </dev/null >.cache/setup-apt.log 2>&1; then
-    tail -n 20 .cache/setup-apt.log >&2
-    say "packages could not be installed: see .cache/setup-apt.log"
-    exit 1
-  fi
+  [ "${#missing[@]}" -eq 0 ] || apt_install "${missing[@]}" || give_up
 }
 
 make_environment() {
@@ -69,6 +100,7 @@ mkdir -p .cache
 exec 9>.cache/setup.lock
 flock 9
 install_packages
+install_servers
 [ "${1:-}" = packages ] && exit 0
 make_environment
 link_collection

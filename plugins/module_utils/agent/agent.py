@@ -23,9 +23,10 @@ from . import reading
 from .acts import Acts, Compared, Errant
 from .journald import event
 from .machine import Decision, step
-from .model import Action, Database, Memory, Order, Running, Said, State, View
+from .model import Action, Database, Memory, Order, Running, Said, State, View, Witness
 from .policy import Policy
 from .store import Store
+from .witness.keeper import Keeper
 from .words import heard, spoken
 
 LOG = logging.getLogger("tandem.agent")
@@ -71,11 +72,19 @@ class Seen:
 
 
 class Agent:
-    """note: told of every transition and event, by kind and details."""
+    """note: told of every transition and event, by kind and details. witness: there where the policy says so."""
 
-    def __init__(self, policy: Policy, acts: Acts, store: Store, note: Event, held: t.Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        acts: Acts,
+        store: Store,
+        note: Event,
+        held: t.Callable[[], bool] = lambda: False,
+        witness: Keeper | None = None,
+    ) -> None:
         self.policy, self._acts, self._store, self._note = policy, acts, store, note
-        self._held = held
+        self._held, self._witness = held, witness
         self.memory: Memory = store.recall()
         self.decision: Decision | None = None
         self.addresses_away = False
@@ -174,6 +183,7 @@ class Agent:
             knock=seen.knock,
             gateway=seen.gateway,
             address_here=seen.address_here,
+            witness=self._witness.view(now) if self._witness else Witness(),
             running=self._running(seen.looked),
             order=self._order(),
             paused_until=reading.number(said, "paused_until") or 0.0,
@@ -233,6 +243,12 @@ class Agent:
             self.addresses_away = True
         elif action is Action.ALLOW_ADDRESSES:
             self.addresses_away = False
+        elif action is Action.RENEW_LEASE:
+            if self._witness is not None:
+                self._witness.renew(decision.memory.term)
+        elif action is Action.RELEASE_LEASE:
+            if self._witness is not None:
+                self._witness.release()
         elif action in (Action.CLOSE_SELF, Action.KILL_SELF):
             if self._closing is None or self._closing.done():
                 what = self._acts.kill if action is Action.KILL_SELF else self._acts.close
@@ -357,7 +373,7 @@ class Agent:
             "reason": decision.reason if decision else "",
             "policy": {"failover": self.policy.failover, "failback": self.policy.failback},
             "paused_until": self._said.get("paused_until") or None,
-            "lease": {"configured": self.policy.witness, "holder": None, "left": None, "reachable": None},
+            "lease": self._witness.status(clock()) if self._witness else {"configured": False, "holder": None, "left": None, "reachable": None},
             "blockers": [
                 {"condition": b.name, "found": b.found, "needed": b.needed, "ok": b.met} for b in (decision.blockers if decision else ())
             ],
@@ -371,4 +387,6 @@ class Agent:
         """The end of the daemon. An operation that runs is ended by its hands."""
         for pool in (self._operations, self._closer, self._looker):
             pool.shutdown(wait=False, cancel_futures=True)
+        if self._witness is not None:
+            self._witness.close()
         self._acts.forget()

@@ -206,10 +206,15 @@ def _present(status: t.Any, now: float) -> list[str]:
     if reading.truth(lease, "configured"):
         holder, left = reading.text(lease, "holder") or "nobody", reading.number(lease, "left")
         line = f"Lease: held by {holder}" + (f", {reading.span(left)} left" if left is not None else "")
-        lines.append(line + ("." if reading.truth(lease, "reachable") is not False else "; the witness does not answer."))
+        lines.append(line + ("." if reading.truth(lease, "reachable") is not False else f"; the witness does not answer{_problem(lease)}."))
     elif reading.truth(lease, "configured") is False:
         lines.append("Lease: no witness is configured; the two nodes have only each other's silence to go by.")
     return lines
+
+
+def _problem(lease: t.Mapping[str, t.Any]) -> str:
+    said = reading.text(lease, "problem")
+    return f": {said}" if said else ""
 
 
 def why(status: t.Any, history: t.Iterable[t.Mapping[str, t.Any]], now: float | None = None) -> list[str]:

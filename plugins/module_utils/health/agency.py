@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import typing as t
 from pathlib import Path
@@ -15,6 +16,9 @@ from ..agent.policy import Policy
 from ..agent.store import Store
 from ..agent.voice import Voice
 from ..agent.why import blockers
+from ..agent.witness.keeper import Keeper
+from ..agent.witness.lease import Lease
+from ..agent.witness.settings import register
 from .config import AgentSettings, Config
 from .http import fetch
 from .links import Reference
@@ -70,10 +74,13 @@ class Agency:
             peer=config.peer,
             tick=config.interval,
             gateway=any(n.name == "outside" and n.reference for n in config.networks),
+            witness=settings.witness is not None,
             **settings.policy,
         )
         acts = Acts(config.node, config.peer, settings.here, settings.there)
-        self.agent = Agent(policy, acts, Store(settings.directory), self._note, FENCE.exists)
+        # Called when something has changed that the agent should look at before its next tick.
+        self.wake: t.Callable[[], t.Any] = self.step
+        self.agent = Agent(policy, acts, Store(settings.directory), self._note, FENCE.exists, self._make_witness(policy, settings))
         self.voice = Voice(config.node, settings.directory, settings.channels, lambda: eyes.status(True))
         self.loop: asyncio.AbstractEventLoop | None = None
         self.peer_agent: t.Any = None
@@ -90,6 +97,19 @@ class Agency:
             if network.name == "outside" and network.reference:
                 return Reference(network, network.reference, self._address_answered, source=address)
         return None
+
+    def _make_witness(self, policy: Policy, settings: AgentSettings) -> Keeper | None:
+        if settings.witness is None:
+            return None
+        wanted, node = settings.witness, self.config.node
+        lease = Lease(node, policy.lease, policy.clock_error, clock)
+        return Keeper(lambda: register(wanted, node), lease, 2 * policy.renew_every + policy.contact_fresh, clock, self._witness_told)
+
+    def _witness_told(self) -> None:
+        """From the witness's thread."""
+        if self.loop is not None:
+            with contextlib.suppress(RuntimeError):  # the daemon ends
+                self.loop.call_soon_threadsafe(self.wake)
 
     def _address_answered(self) -> None:
         self._strikes = 0

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ..agent import channels
 from ..agent.channels import Channel
 from ..agent.policy import Policy
+from ..agent.witness.settings import WitnessSettings
+from ..agent.witness.settings import settings as witness_settings
 from .model import NETWORKS
 
 
@@ -57,6 +59,7 @@ class AgentSettings:
     addresses: t.Mapping[str, str]
     policy: t.Mapping[str, t.Any]
     channels: tuple[Channel, ...] = ()
+    witness: WitnessSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,14 @@ def _agent(raw: t.Mapping[str, t.Any]) -> AgentSettings:
         Policy(name="", peer="", **raw["policy"])
     except (TypeError, ValueError) as error:
         raise ConfigError(f"agent.policy: {error}") from error
-    return AgentSettings(raw["here"], raw["there"], raw["directory"], dict(raw.get("addresses") or {}), dict(raw["policy"]), told)
+    try:
+        witness = witness_settings(raw["witness"]) if raw.get("witness") else None
+    except KeyError as error:
+        raise ConfigError(f"agent.witness: key {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"agent.witness: {error}") from error
+    addresses, policy = dict(raw.get("addresses") or {}), dict(raw["policy"])
+    return AgentSettings(raw["here"], raw["there"], raw["directory"], addresses, policy, told, witness)
 
 
 def parse(text: str) -> Config:

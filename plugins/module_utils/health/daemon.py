@@ -410,6 +410,7 @@ class Daemon:
             self.services["database"] = Steady(DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER)
         if self.agency is not None:
             self.agency.loop = asyncio.get_running_loop()
+            self.agency.wake = self._step_agent
         await self._server.listen(inherited_sockets(), self.config.http)
         notify("READY=1")
         try:

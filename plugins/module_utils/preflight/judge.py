@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from . import addresses, machines, names, secrets, sites, values
+from . import addresses, machines, names, secrets, sites, values, witness
 from .fault import Fault, Nodes, listing
 
 
@@ -21,8 +21,12 @@ def inventory_faults(
     hosts: dict[str, str] | None = None,
     resolve: names.Resolve = lambda _name: [],
     group: str = "tandem",
+    witnesses: dict[str, str] | None = None,
 ) -> list[Fault]:
-    """Judge the inventory as a whole, and the machines as far as they could be asked."""
+    """Judge the inventory as a whole, and the machines as far as they could be asked.
+
+    hosts, witnesses: where Ansible connects to, by name: the nodes, and the hosts of group tandem_witness.
+    """
     found: list[Fault] = []
     everything = (
         _pair(nodes, group),
@@ -31,6 +35,7 @@ def inventory_faults(
         secrets.check(nodes),
         sites.check(nodes),
         names.check(nodes, hosts or {}, resolve),
+        witness.check(nodes, hosts or {}, witnesses or {}, resolve),
         _unreachable(unreachable or {}),
         machines.check(nodes, seen or {}),
     )

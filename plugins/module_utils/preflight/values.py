@@ -62,7 +62,7 @@ def check(nodes: Nodes, unreadable: Unreadable) -> Iterator[Fault]:
         wrong = {node: reason for node, value in values.items() if (reason := _wrong(variable, value))}
         yield from _grouped(wrong, len(nodes))
         if not wrong and not variable.may_differ and len(set(map(repr, values.values()))) > 1:
-            shown = "" if variable.kind is Kind.SECRET else f": {listing(values.values())}"
+            shown = "" if variable.kind in (Kind.SECRET, Kind.MAPPING) else f": {listing(values.values())}"
             yield Fault(
                 "both nodes",
                 f"{variable.name} differs between {listing(values)}{shown}.",
@@ -148,6 +148,8 @@ def _wrong(variable: Variable, value: Any) -> tuple[str, str] | None:
         return f"{name} is {value!r}, which is not an absolute path.", "Start it with / or with {{ inventory_dir }}."
     if kind is Kind.HOSTS:
         return _wrong_hosts(name, value)
+    if kind is Kind.MAPPING and not isinstance(value, dict):
+        return f"{name} is not a mapping.", "Write one key and its value per line, indented below it."
     if kind is Kind.LIST and not isinstance(value, list):
         return f"{name} is {value!r}, which is not a list.", "Write one entry with a leading dash per line."
     return None

@@ -26,6 +26,7 @@ class Kind(enum.Enum):
     SITES = "list of sites"
     HOSTS = "list of hosts"
     LIST = "list"
+    MAPPING = "mapping"
     FILE = "path of a file on the nodes"
 
 
@@ -106,6 +107,7 @@ VARIABLES: tuple[Variable, ...] = (
         choices=("automatic", "manual", "none"),
     ),
     Variable("tandem_notifications", Kind.LIST, "Whom the agent tells, and how; see docs/monitoring.md."),
+    Variable("tandem_witness", Kind.MAPPING, "A third machine that decides who may be open when the nodes do not hear each other; see docs/agent.md."),
     Variable("tandem_preferred", Kind.TEXT, "With tandem_failback: when_in_sync, the node that is to be the primary."),
     Variable(
         "tandem_priority",
