@@ -16,9 +16,9 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
@@ -87,12 +87,16 @@ def recorded(name: str) -> Transcript:
 
 @dataclass
 class Faults:
-    """What goes wrong on the way. cut_after: bytes said before the server hangs up. drip: seconds before every byte."""
+    """What happens on the way. cut_after: bytes said before the server hangs up. drip: seconds before every byte.
+
+    acts: by command, what the server does before it answers.
+    """
 
     cut_after: int | None = None
     drip: float = 0
     falls_silent_at: str = ""
     hangs_up_at: str = ""
+    acts: Mapping[str, Callable[[], None]] = field(default_factory=dict)
 
 
 class Story:
@@ -206,6 +210,7 @@ class Server:
         if exchange is None:
             self.wrong.append(f"{command!r} was not said then")
             return False
+        self.faults.acts.get(command, lambda: None)()
         self._say(line, exchange.answers, exchange.took)
         return not exchange.closes
 
