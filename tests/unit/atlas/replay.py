@@ -6,7 +6,8 @@
 The challenge is the recorded one, so a client that knows the password must answer with the recorded scramble.
 
 Time passes as it did then, "speed" times as fast. Of the looks that follow each other in a recording, a client that looks
-more often or less often sees what a look at that time has seen: a state that changed after 1.5 s changes after 1.5 s.
+more often or less often sees what a look at that time has seen: a state that changed after 1.5 s changes after 1.5 s. Only
+the first look after a change is always the one that was recorded first, however slow this machine is.
 At speed 0 there is no time: every command is answered by the one that was recorded at its place.
 """
 
@@ -130,8 +131,8 @@ class Story:
                 and self._commands[number].at - then <= (now - wall) * self._speed + 0.001
             ]
             if not due and past and past.asked == asked:
-                return past
-            chosen = due[-1] if due else first
+                return past  # not yet
+            chosen = due[-1] if due and past and past.look else first
         if self._began is None or not self._commands[chosen].look:
             self._began = (now, self._commands[chosen].at)
         self._next = chosen + 1

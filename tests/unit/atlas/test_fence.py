@@ -83,8 +83,8 @@ def test_both_go_offline_and_come_back_and_are_seen_up(record: Record) -> None:
         assert fencing.unfence(drivers, record, dry_run=False).actions == ["unfence by read_only", "unfence by atlas"]
         assert told(one) == told(two) == ["SET OFFLINE 1", "SET ONLINE 1"]
         assert record.read() == {}
-        assert one.story.answer(SEQ.commands[0].asked) == two.story.answer(SEQ.commands[0].asked)
-        assert b"127.0.0.1:13306\x02up" in b"".join(one.story.answer(SEQ.commands[0].asked).answers)
+        for server in (one, two):
+            assert b"127.0.0.1:13306\x02up" in b"".join(server.story.answer(SEQ.commands[0].asked).answers)
 
 
 def test_check_mode_only_looks(record: Record) -> None:
@@ -130,7 +130,7 @@ def test_one_that_breaks_off_is_no_proof(record: Record, fault: str) -> None:
     database = Database()
     with replaying(SEQ, faults=Faults(**{fault: "SET OFFLINE"})) as server:
         with pytest.raises(OperationFailed, match=r"broke at 'SET OFFLINE 1'.*not known"):
-            fencing.fence([AtlasOffline([there(server, timeout=0.3)]), database], record, dry_run=False)
+            fencing.fence([AtlasOffline([there(server, timeout=1)]), database], record, dry_run=False)
         assert database.closed and "atlas" in record.read()
 
 
@@ -143,19 +143,15 @@ def down_and_undone() -> Transcript:
 
 def test_a_probe_that_undoes_it_is_waited_for(record: Record) -> None:
     with replaying(down_and_undone(), 20) as server:
-        driver = AtlasOffline([there(server)], settle=0.25)
+        driver = AtlasOffline([there(server)], settle=0.6)
         done = fencing.fence([driver, Database()], record, dry_run=False)
         assert told(server) == ["SET OFFLINE 1"] * 2
         assert driver.fenced() and "atlas" in done.proof
 
 
 def test_one_that_is_online_again_is_no_proof() -> None:
-    with replaying(undone_by_a_probe(1), 1000) as server:
-        driver = AtlasOffline([there(server)])
-        driver.fence(driver.plan())
-        assert any(not driver.fenced() for _look in range(1000))
-        with pytest.raises(OperationFailed, match="13306 is up at the Atlas"):
-            driver.prove()
+    with replaying(recorded("admin_select_backends")) as server, pytest.raises(OperationFailed, match="13306 is up at the Atlas"):
+        AtlasOffline([there(server)]).prove()
 
 
 def test_one_that_does_not_come_up_again_stays_recorded(record: Record) -> None:

@@ -37,7 +37,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _run(capsys: pytest.CaptureFixture[str]) -> Run:
     def run(module: t.Any, server: Server | int, **more: t.Any) -> dict[str, t.Any]:
         port = server if isinstance(server, int) else server.port
-        login = {"login_host": ADDRESS, "login_port": port, "login_user": "user", "login_password": "pwd", "login_timeout": 2}
+        login = {"login_host": ADDRESS, "login_port": port, "login_user": "user", "login_password": "pwd", "login_timeout": 5}
         with patch_module_args({**login, **more}), pytest.raises(SystemExit):
             module.main()
         result: dict[str, t.Any] = json.loads(capsys.readouterr().out)
@@ -137,7 +137,7 @@ def test_offline_in_check_mode(run: Run) -> None:
 
 def test_offline_that_a_probe_undoes(run: Run) -> None:
     with replaying(undone_by_a_probe(1), 20) as server:
-        result = run(atlas_backend, server, address=M1, state="offline", settle=0.25)
+        result = run(atlas_backend, server, address=M1, state="offline", settle=0.6)
     assert result["actions"][1] == f"set {M1} (rw) offline again, after a probe had undone it"
     assert result["backends"][0]["state"] == "offline"
     assert told(server) == ["SET OFFLINE 1"] * 2
@@ -193,7 +193,7 @@ def test_a_backend_that_is_not_there(run: Run, state: str) -> None:
 @pytest.mark.parametrize(("fault", "says"), [("falls_silent_at", "no answer within"), ("hangs_up_at", "hung up")])
 def test_a_break_in_the_middle_says_that_nothing_is_known(run: Run, fault: str, says: str) -> None:
     with replaying(recorded("admin_seq_offline_online"), faults=Faults(**{fault: "SET"})) as server:
-        result = run(atlas_backend, server, address=M1, state="offline", login_timeout=0.2)
+        result = run(atlas_backend, server, address=M1, state="offline", login_timeout=1)
     assert result["cause"] == "interrupted" and says in result["msg"] and "not known" in result["msg"]
 
 
