@@ -10,7 +10,6 @@ before is written again, as it was, with only those values changed that have ano
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import stat
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OperationFailed, Refused
-from .admin import RO, RW, Backend
+from .admin import RO, RW, Backend, plain_address
 from .errors import CommandFailed
 
 _GROUP = "[mysql-proxy]"
@@ -54,7 +53,7 @@ class Config:
         except OSError as error:
             raise Refused(f"{path} cannot be read: {error.strerror}.", "Give the configuration file itself, not a link to it.") from error
         text = data.decode("utf-8", "surrogateescape")
-        if not stat.S_ISREG(found.st_mode) or len(data) > _MOST or _GROUP not in text.splitlines():
+        if not stat.S_ISREG(found.st_mode) or len(data) > _MOST or _GROUP not in (line.strip() for line in text.split("\n")):
             raise Refused(f"{path} is no configuration file of an Atlas.", f"It needs a line {_GROUP}.")
         return cls(path, text, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
 
@@ -74,10 +73,9 @@ class Config:
             address, _at, weight = item.strip().partition("@")
             if not address:
                 continue
-            host, colon, port = address.partition(":")
             try:
-                found.append((f"{ipaddress.IPv4Address(host)}:{int(port) if colon else 3306}", weight))
-            except ValueError:
+                found.append((plain_address(address if ":" in address else f"{address}:3306"), weight))
+            except CommandFailed:
                 raise Refused(
                     f"{self.path}: {_ADDRESSES[kind]} names a backend otherwise than as an IPv4 address and a port.",
                     "Atlas would save it under another name. Write addresses.",
@@ -95,7 +93,7 @@ class Config:
 def _entries(text: str) -> t.Iterator[tuple[str, str, int, int]]:
     """Key, value, first and last line of every entry, in order. A password that Atlas has folded is one value."""
     inside = False
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in text.split("\n")]
     number = 0
     while number < len(lines):
         line, first = lines[number], number
@@ -120,7 +118,7 @@ def _goes_on(value: str, line: str) -> bool:
 
 def _with_value(text: str, key: str, value: str) -> str:
     """The same text, but for the last entry of this key; at the end of the group where there is none."""
-    lines = text.splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # splitlines() would split at more than Atlas does
     entries = list(_entries(text))
     same = [entry for entry in entries if entry[0] == key]
     if same:
@@ -129,7 +127,7 @@ def _with_value(text: str, key: str, value: str) -> str:
         space = said[: len(said) - len(said.lstrip(" \t"))]
         lines[first : last + 1] = [f"{head}{equals}{space}{value}\n"]
         return "".join(lines)
-    after = entries[-1][3] if entries else text.splitlines().index(_GROUP)
+    after = entries[-1][3] if entries else next(number for number, line in enumerate(lines) if line.strip() == _GROUP)
     if not lines[after].endswith("\n"):
         lines[after] += "\n"
     lines.insert(after + 1, f"{key} = {value}\n")

@@ -99,11 +99,19 @@ def test_no_backends_at_all_is_atlas_own_default() -> None:
     assert not bare.says([])
 
 
+def test_only_a_line_feed_ends_a_line() -> None:
+    """Python knows more ends of lines than Atlas does."""
+    odd = BEFORE.replace("# the writer", "# the\x0b writer\x85pwds = no\u2028[other]\x1cdaemon = no")
+    assert config(odd).value("pwds") == "app:+tM0jMlXunM=" and config(odd).value("daemon") == "true"
+    text = mended(config(odd), saved(ro="192.0.2.11:3306", clients="192.0.2"))
+    assert text == odd.replace("@3, 192.0.2.12@2", "@3").replace("daemon = true\n", "daemon = true\nclient-ips = 192.0.2\n")
+
+
 def test_an_empty_list_stays_an_empty_list() -> None:
     assert "proxy-read-only-backend-addresses = \n" in mended(config(BEFORE), saved(ro=""))
 
 
-@pytest.mark.parametrize("address", ["db10:3306", "[::1]:3306", "/run/mysqld.sock", "192.0.2.1:x"])
+@pytest.mark.parametrize("address", ["db10:3306", "[::1]:3306", "/run/mysqld.sock", "192.0.2.1:x", "192.0.2.1:33_06", "192.0.2.1:+3306", "192.0.2.1:0"])
 def test_what_atlas_would_write_otherwise_is_refused(address: str) -> None:
     with pytest.raises(Refused, match="otherwise than as an IPv4 address"):
         config(BEFORE.replace("192.0.2.12@2", address)).addresses("ro")
