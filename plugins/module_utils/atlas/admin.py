@@ -212,7 +212,7 @@ class Admin:
             return self._wire.query(command, columns)
         except CommandFailed as error:
             if any(text in error.message for text in _LOST):
-                raise self._unknown(backend.address, backend.type, self.backends()) from error
+                raise self._unknown(backend.address, backend.type, self.backends()) from None
             raise
 
     # Waiting
