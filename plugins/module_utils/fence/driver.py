@@ -13,9 +13,11 @@ class Driver(t.Protocol):
 
     fence() returns what unfence() needs to restore exactly what was before; it is on disk before anything is changed
     where plan() tells it beforehand.
+    sufficient: whether it may be the only fence.
     """
 
     name: str
+    sufficient: bool
 
     def fenced(self) -> bool:
         """Whether nothing of an application comes through this way."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ..errors import Refused
 from .driver import Driver
 from .read_only import ReadOnly
 from .record import Record
@@ -31,9 +32,17 @@ class Outcome:
 
 
 def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
-    """Accounts last: the canary's is among them. A driver that fails leaves the ones before it fenced, and recorded."""
+    """Accounts last: the canary's is among them. A driver that fails leaves the ones before it fenced, and recorded.
+
+    Those that are not enough come first, since they keep new sessions away, and are proven last: their proof takes seconds.
+    Raises Refused where there are no others.
+    """
     outcome = Outcome()
-    for driver in _ordered(drivers):
+    ordered = _ordered(drivers)
+    if ordered and not any(driver.sufficient for driver in ordered):
+        raise Refused(f"{ordered[0].name} alone is no fence: some sessions go on writing.", "Add the driver read_only.")
+    late: list[Driver] = []
+    for driver in ordered:
         was = driver.fenced()
         outcome.before[driver.name] = _word(was)
         outcome.after[driver.name] = FENCED
@@ -45,6 +54,11 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
             planned = driver.plan()
             record.keep(driver.name, planned)
             driver.fence(planned)
+        if driver.sufficient:
+            outcome.proof[driver.name] = driver.prove()
+        else:
+            late.append(driver)
+    for driver in late:
         outcome.proof[driver.name] = driver.prove()
     return outcome
 
@@ -80,7 +94,7 @@ def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Ou
 
 
 def _ordered(drivers: t.Iterable[Driver]) -> list[Driver]:
-    return sorted(drivers, key=lambda driver: driver.name == "grants")
+    return sorted(drivers, key=lambda driver: (driver.sufficient, driver.name == "grants"))
 
 
 def _word(fenced: bool) -> str:

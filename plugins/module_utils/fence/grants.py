@@ -30,6 +30,7 @@ class Accounts:
     """
 
     name = "grants"
+    sufficient = True
 
     def __init__(self, root: Endpoint, canary: Endpoint, ours: t.Collection[str], engine: str) -> None:
         self._root = root

@@ -22,6 +22,7 @@ class WriterPort:
     """All servers of the backend, in maintenance."""
 
     name = "haproxy"
+    sufficient = True
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy

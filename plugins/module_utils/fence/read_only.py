@@ -22,6 +22,7 @@ class ReadOnly:
     """The server of this node. peer: how the other server is seen, asked only when this one shall open."""
 
     name = "read_only"
+    sufficient = True
 
     def __init__(
         self, actions: Actions, server: Server, peer: t.Callable[[], Node], *, peer_is_dead: bool, drain: float, timeout: float

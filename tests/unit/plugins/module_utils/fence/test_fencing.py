@@ -15,6 +15,8 @@ from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Re
 class Port:
     """A driver in memory."""
 
+    sufficient = True
+
     def __init__(self, name="haproxy", closed=False, leaks=False) -> None:
         self.name, self.closed, self.leaks = name, closed, leaks
         self.recorded = None
@@ -138,6 +140,35 @@ def test_accounts_are_locked_last_and_unlocked_first(record) -> None:
     grants, port = Port("grants"), Port()
     assert fencing.fence([grants, port], record, dry_run=False).actions == ["fence by haproxy", "fence by grants"]
     assert fencing.unfence([grants, port], record, dry_run=False).actions == ["unfence by grants", "unfence by haproxy"]
+
+
+def weak(**more) -> Port:
+    port = Port("atlas", **more)
+    port.sufficient = False
+    return port
+
+
+def test_what_is_never_enough_is_not_taken_alone(record) -> None:
+    atlas = weak()
+    for dry_run in (True, False):
+        with pytest.raises(Refused, match="atlas alone is no fence"):
+            fencing.fence([atlas], record, dry_run=dry_run)
+    assert (atlas.calls, record.read()) == ([], {})
+
+
+def test_what_is_not_enough_comes_first_is_proven_last_and_goes_last(record) -> None:
+    database, atlas, grants = Database(closed=False), weak(), Port("grants")
+    done = fencing.fence([grants, database, atlas], record, dry_run=False)
+    assert done.actions == ["fence by atlas", "fence by read_only", "fence by grants"]
+    assert list(done.proof) == ["read_only", "grants", "atlas"]
+    assert fencing.unfence([atlas, database, grants], record, dry_run=False).actions[-1] == "unfence by atlas"
+
+
+def test_what_is_not_enough_and_leaks_does_not_keep_the_database_open(record) -> None:
+    database, atlas = Database(closed=False), weak(leaks=True)
+    with pytest.raises(OperationFailed, match="came through"):
+        fencing.fence([atlas, database], record, dry_run=False)
+    assert database.closed and set(record.read()) == {"atlas", "read_only"}
 
 
 def test_a_record_that_cannot_be_read_is_no_empty_record(tmp_path) -> None:

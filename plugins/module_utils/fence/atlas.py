@@ -1,0 +1,136 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every Atlas lets nobody new through to the writer. It is never enough: what is pinned to the writer goes on writing.
+
+Pinned are open transactions, sessions without autocommit (the default of many libraries), and sessions right after an
+insert. So this only keeps new ones away while another driver closes the database and ends what is left.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..atlas.admin import OFFLINE, RW, UP, Admin, Backend
+from ..atlas.wire import Endpoint
+from ..errors import OperationFailed, TandemError
+
+_Key = tuple[str, str]
+
+
+class AtlasOffline:
+    """The writers of these instances, offline.
+
+    instances: their admin ports, the nearest one first. Whether an Atlas that does not answer lets anybody through is not
+    known: the others are fenced all the same, and prove() fails.
+    addresses: backends that are meant, whatever their type; none: all that take writes.
+    settle: seconds that a backend which was not up is watched, since a health check under way may undo it.
+    timeout: seconds to wait, when the fence is taken away, until each is up.
+    """
+
+    name = "atlas"
+    sufficient = False
+
+    def __init__(
+        self, instances: t.Sequence[Endpoint], *, addresses: t.Collection[str] = (), settle: float = 5, timeout: float = 10
+    ) -> None:
+        self._instances = tuple(instances)
+        self._addresses = frozenset(addresses)
+        self._settle = settle
+        self._timeout = timeout
+        self._failed: dict[str, str] = {}
+        self._unsettled: set[tuple[str, _Key]] = set()
+
+    def _meant(self, admin: Admin) -> list[Backend]:
+        return [one for one in admin.backends() if (one.address in self._addresses if self._addresses else one.type == RW)]
+
+    def fenced(self) -> bool:
+        """False also where one does not answer: it is not known to be fenced."""
+        try:
+            for instance in self._instances:
+                with Admin(instance) as admin:
+                    if any(one.state != OFFLINE for one in self._meant(admin)):
+                        return False
+        except TandemError:
+            return False
+        return True
+
+    def plan(self) -> dict[str, t.Any]:
+        """What somebody else had taken offline before, and shall stay so. Of an Atlas that does not answer: nothing."""
+        before: dict[str, list[list[str]]] = {}
+        for instance in self._instances:
+            try:
+                with Admin(instance) as admin:
+                    before[str(instance)] = [list(one.key) for one in self._meant(admin) if one.state == OFFLINE]
+            except TandemError:
+                before[str(instance)] = []
+        return {"offline_before": before}
+
+    def fence(self, planned: t.Mapping[str, t.Any]) -> None:
+        """All that can be. What could not be is said by prove(), so that the database is closed in any case."""
+        del planned  # for the way back only
+        self._failed.clear()
+        for instance in self._instances:
+            try:
+                with Admin(instance) as admin:
+                    for one in self._meant(admin):
+                        if one.state != UP:
+                            self._unsettled.add((str(instance), one.key))
+                        if one.state != OFFLINE:
+                            admin.set_offline(*one.key)
+            except TandemError as error:
+                self._failed[str(instance)] = str(error)
+
+    def prove(self) -> str:
+        """That each is still offline. No word of an Atlas proves that nobody writes."""
+        failed = dict(self._failed)
+        shown: list[str] = []
+        for instance in self._instances:
+            if str(instance) in failed:
+                continue
+            try:
+                with Admin(instance) as admin:
+                    shown += self._prove(instance, admin)
+            except TandemError as error:
+                failed[str(instance)] = str(error)
+        if failed:
+            raise OperationFailed(
+                "Not every Atlas is known to keep applications from the writer. " + " ".join(failed.values()),
+                "Fence the database, which holds whatever Atlas does.",
+            )
+        return f"offline: {', '.join(shown) or 'no writer is listed'}; sessions that are pinned are not stopped by this"
+
+    def _prove(self, instance: Endpoint, admin: Admin) -> t.Iterator[str]:
+        for one in self._meant(admin):
+            if (str(instance), one.key) in self._unsettled:
+                admin.hold_offline(*one.key, self._settle)
+            elif one.state != OFFLINE:
+                raise OperationFailed(f"{one.address} is {one.state} at the Atlas of {instance}.", "Does something else set it online?")
+            yield f"{one.address} at {instance}"
+
+    def unfence(self, recorded: t.Mapping[str, t.Any] | None) -> None:
+        """Online, all at once, and then seen up. What somebody else had taken offline stays so."""
+        before = (recorded or {}).get("offline_before") or {}
+        failed: list[str] = []
+        told: list[tuple[Endpoint, list[_Key]]] = []
+        for instance in self._instances:
+            stays = {tuple(key) for key in before.get(str(instance)) or ()}
+            try:
+                with Admin(instance) as admin:
+                    keys = [one.key for one in self._meant(admin) if one.key not in stays]
+                    for one in self._meant(admin):
+                        if one.key in keys and one.state == OFFLINE:
+                            admin.set_online(*one.key)
+                told.append((instance, keys))
+            except TandemError as error:
+                failed.append(str(error))
+        for instance, keys in told:
+            try:
+                with Admin(instance) as admin:
+                    for key in keys:
+                        admin.wait_up(*key, self._timeout)
+            except TandemError as error:
+                failed.append(str(error))
+        self._unsettled.clear()
+        if failed:
+            raise OperationFailed("Not every Atlas uses the writer again. " + " ".join(failed), "Mend that, and run it again.")

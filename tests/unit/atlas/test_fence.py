@@ -1,0 +1,175 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fence driver against what a real Atlas said: one on each node of a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas import admin as engine
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Driver
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+
+from .replay import Faults, Transcript, free_port, recorded, replaying
+from .test_admin import M1, M2, there, undone_by_a_probe
+
+SEQ = recorded("admin_seq_offline_online")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(engine, "_POLL", 0.01)
+    yield
+
+
+class Database:
+    """Another driver, in memory."""
+
+    name = "read_only"
+    sufficient = True
+    closed = False
+
+    def fenced(self) -> bool:
+        return self.closed
+
+    def plan(self) -> dict[str, object]:
+        return {}
+
+    def fence(self, planned: object) -> None:
+        self.closed = True
+
+    def prove(self) -> str:
+        return "refused"
+
+    def unfence(self, recorded: object) -> None:
+        self.closed = False
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    return Record(tmp_path / "fence.json")
+
+
+def told(server) -> list[str]:
+    return [command for command in server.heard if not command.startswith("SELECT")]
+
+
+def test_alone_it_is_refused(record: Record) -> None:
+    with replaying(SEQ) as server:
+        driver: Driver = AtlasOffline([there(server)])
+        assert driver.sufficient is False
+        with pytest.raises(Refused, match="atlas alone is no fence"):
+            fencing.fence([driver], record, dry_run=False)
+        assert server.heard == [] and record.read() == {}
+
+
+def test_both_go_offline_and_come_back_and_are_seen_up(record: Record) -> None:
+    with replaying(SEQ, 10) as one, replaying(SEQ, 10) as two:
+        drivers = [AtlasOffline([there(one), there(two)]), Database()]
+        done = fencing.fence(drivers, record, dry_run=False)
+        assert done.actions == ["fence by atlas", "fence by read_only"]
+        assert f"{M1} at 127.0.0.1:{one.port}, {M1} at 127.0.0.1:{two.port}" in done.proof["atlas"]
+        assert "pinned are not stopped" in done.proof["atlas"]
+        assert told(one) == told(two) == ["SET OFFLINE 1"]
+        assert fencing.fence(drivers, record, dry_run=False).changed is False
+        assert fencing.unfence(drivers, record, dry_run=False).actions == ["unfence by read_only", "unfence by atlas"]
+        assert told(one) == told(two) == ["SET OFFLINE 1", "SET ONLINE 1"]
+        assert record.read() == {}
+        for server in (one, two):
+            assert b"127.0.0.1:13306\x02up" in b"".join(server.story.answer(SEQ.commands[0].asked).answers)
+
+
+def test_check_mode_only_looks(record: Record) -> None:
+    with replaying(SEQ) as server:
+        assert fencing.fence([AtlasOffline([there(server)]), Database()], record, dry_run=True).actions == ["fence by atlas", "fence by read_only"]
+        assert told(server) == [] and record.read() == {}
+
+
+def test_what_was_offline_before_stays_offline(record: Record) -> None:
+    """Somebody had taken the writer offline. The reader is fenced by its address, and only that comes back."""
+    slave = recorded("admin_seq_offline_online_slave")
+    with replaying(SEQ.only(SEQ.commands[2])) as one, replaying(slave, 20) as two:
+        first, second = AtlasOffline([there(one)]), AtlasOffline([there(two)], addresses=[M2])
+        assert first.plan() == {"offline_before": {str(there(one)): [[M1, "rw"]]}}
+        first.unfence(first.plan())
+        assert told(one) == []
+        second.fence(second.plan())
+        assert second.fenced()
+        second.unfence({"offline_before": {str(there(two)): []}})
+        assert told(two) == ["SET OFFLINE 2", "SET ONLINE 2"]
+
+
+def test_without_a_record_it_is_as_open_as_it_can_be() -> None:
+    with replaying(SEQ.only(*SEQ.commands[2:]), 20) as server:
+        driver = AtlasOffline([there(server)])
+        assert driver.fenced()
+        driver.unfence(None)
+        assert told(server) == ["SET ONLINE 1"] and not driver.fenced()
+
+
+def test_one_that_does_not_answer_does_not_keep_the_rest_open(record: Record) -> None:
+    database = Database()
+    with replaying(SEQ) as server:
+        drivers = [AtlasOffline([there(free_port()), there(server)]), database]
+        with pytest.raises(OperationFailed, match=r"Not every Atlas is known .* Nobody takes connections"):
+            fencing.fence(drivers, record, dry_run=False)
+        assert told(server) == ["SET OFFLINE 1"] and database.closed
+        assert set(record.read()) == {"atlas", "read_only"}
+
+
+@pytest.mark.parametrize("fault", ["falls_silent_at", "hangs_up_at"])
+def test_one_that_breaks_off_is_no_proof(record: Record, fault: str) -> None:
+    database = Database()
+    with replaying(SEQ, faults=Faults(**{fault: "SET OFFLINE"})) as server:
+        with pytest.raises(OperationFailed, match=r"broke at 'SET OFFLINE 1'.*not known"):
+            fencing.fence([AtlasOffline([there(server, timeout=1)]), database], record, dry_run=False)
+        assert database.closed and "atlas" in record.read()
+
+
+def down_and_undone() -> Transcript:
+    """A writer that is being probed, not up, when it is taken offline."""
+    talk = undone_by_a_probe(1)
+    unknown = replace(SEQ.commands[4], at=0)
+    return talk.only(unknown, *talk.commands[1:])
+
+
+def test_a_probe_that_undoes_it_is_waited_for(record: Record) -> None:
+    with replaying(down_and_undone(), 20) as server:
+        driver = AtlasOffline([there(server)], settle=0.6)
+        done = fencing.fence([driver, Database()], record, dry_run=False)
+        assert told(server) == ["SET OFFLINE 1"] * 2
+        assert driver.fenced() and "atlas" in done.proof
+
+
+def test_one_that_is_online_again_is_no_proof() -> None:
+    with replaying(recorded("admin_select_backends")) as server, pytest.raises(OperationFailed, match="13306 is up at the Atlas"):
+        AtlasOffline([there(server)]).prove()
+
+
+def test_one_that_does_not_come_up_again_stays_recorded(record: Record) -> None:
+    add = recorded("admin_add_slave")
+    drivers = [AtlasOffline([there(free_port())], timeout=0.1), Database()]
+    record.keep("atlas", {"offline_before": {}})
+    with pytest.raises(OperationFailed, match="Not every Atlas uses the writer again"):
+        fencing.unfence(drivers, record, dry_run=False)
+    with replaying(add.only(add.commands[2])) as server:
+        down = AtlasOffline([there(server)], addresses=["127.0.0.1:13399"], timeout=0.1)
+        with pytest.raises(OperationFailed, match="13399 is down"):
+            fencing.unfence([down], record, dry_run=False)
+    assert "atlas" in record.read()
+
+
+def test_an_atlas_without_a_writer_is_fenced(record: Record) -> None:
+    empty = recorded("admin_select_backends").commands[0]
+    rows = replace(empty, answers=(*empty.answers[:6], bytes([5, 0, 0, 7]) + empty.answers[-1][4:]))
+    with replaying(SEQ.only(rows)) as server:
+        driver = AtlasOffline([there(server)])
+        assert driver.fenced() and "no writer is listed" in driver.prove()
