@@ -14,6 +14,8 @@ if pair.FAILOVER == "automatic":
     collect_ignore_glob = ["test_[!a]*.py"]
 else:
     collect_ignore.append("test_agent.py")
+if pair.FAILOVER != "automatic" or pair.WITNESS != "ssh":
+    collect_ignore.append("test_agent_witness.py")
 
 _WHOLE = {"now": False}
 

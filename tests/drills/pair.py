@@ -20,6 +20,7 @@ NODES = {"server1": 11, "server2": 12, "client": 13}
 PAIR = ("server1", "server2")
 ENGINE = os.environ.get("TANDEM_LAB_ENGINE", "mariadb")
 FAILOVER = os.environ.get("TANDEM_LAB_FAILOVER", "none")
+WITNESS = os.environ.get("TANDEM_LAB_WITNESS", "")
 REPLICA = "REPLICA" if ENGINE == "mysql" else "SLAVE"
 # Seconds within which a pair must be whole again after anything that is done to it here.
 PATIENCE = 120
