@@ -18,8 +18,8 @@ summary{cursor:pointer}pre{white-space:pre-wrap;font-size:12px;margin:.3em 0}.bi
 
 
 def count(run: dict[str, Any], what: str) -> int:
-    """Numbers that are lost, or duplicated, on either node."""
-    return sum(len(found) for found in run["verdict"].get(what, {}).values())
+    """Numbers that are lost, or duplicated, on either node; one that is so on both counts once."""
+    return len({number for found in run["verdict"].get(what, {}).values() for number in found})
 
 
 def figures(runs: list[dict[str, Any]]) -> dict[str, Any]:

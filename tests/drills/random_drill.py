@@ -147,8 +147,8 @@ def equal_rows(place: Place, book: str, seconds: float = 20.0) -> tuple[dict[str
 
 def decide(result: Run, fault: catalogue.Fault, verdict: ledger.Verdict) -> None:
     """What is not as documented."""
-    lost = sum(map(len, verdict.lost.values()))
-    twice = sum(map(len, verdict.duplicated.values()))
+    lost = len({number for found in verdict.lost.values() for number in found})
+    twice = len({number for found in verdict.duplicated.values() for number in found})
     if lost:
         result.problems.append(f"{lost} acknowledged writes lost")
     if twice:
@@ -269,7 +269,7 @@ def line(result: Run) -> str:
     said = result.verdict
     figures = (
         f"writes out {said['writes_out']:5.2f} s  pages out {said['pages_out']:5.2f} s  {said['acknowledged']:5d} acknowledged  "
-        f"{sum(map(len, said['lost'].values()))} lost  {sum(map(len, said['duplicated'].values()))} twice  two {said['both_open'] * 1000:.0f} ms  "
+        f"{drill_report.count(asdict(result), 'lost')} lost  {drill_report.count(asdict(result), 'duplicated')} twice  two {said['both_open'] * 1000:.0f} ms  "
         f"rejoin {result.rejoin if result.rejoin is None else round(result.rejoin, 1)} s"
         if said
         else ""

@@ -105,3 +105,7 @@ def test_the_report_shows_the_words_of_nodes_as_text() -> None:
     text = drill_report.page({"seed": "s", "lab": "l", "begun": "now", "aborted": ""}, [run])
     assert "<b>lost" not in text and "&lt;b&gt;lost" in text and "a &lt; b" in text
     assert drill_report.figures([run])["problems"] == 1
+
+
+def test_a_number_that_both_nodes_lack_is_one_lost_write() -> None:
+    assert drill_report.count({"verdict": {"lost": {"server1": ["7"], "server2": ["7", "8"]}}}, "lost") == 2
