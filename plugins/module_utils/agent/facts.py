@@ -218,7 +218,7 @@ class Facts(Contact):
     @cached_property
     def peer_in_step(self) -> bool:
         tried = self.memory.tried_at
-        due = tried is None or self.view.now - tried >= self.policy.rearm_every
+        due = tried is None or self.view.now - tried >= max(self.policy.rearm_every, self.memory.rearm_pause)
         return self.heard and self.peer.in_step and self.peer.state is State.REPLICA and self.peer.term == self.memory.term and due
 
     # A promotion.

@@ -144,7 +144,9 @@ def _follow(policy: Policy, memory: Memory, view: View, row: Row) -> Memory:
         memory = replace(memory, state=row.next, since=view.now)
         if row.next in (State.PROMOTING, State.OPENING):
             memory = replace(memory, opened=view.database is Database.OPEN)
-        if row.next in (State.ALONE, State.REJOINING) and row.state not in (State.REARMING, State.REJOINING):
+        if row.next is State.ALONE and row.state in (State.REARMING, State.GOING_ALONE):
+            memory = replace(memory, rearm_pause=_longer(policy, memory, view))
+        elif row.next in (State.ALONE, State.REJOINING) and row.state is not State.REJOINING:
             memory = replace(memory, tried_at=None)
         if row.next is State.REPLICA:
             memory = replace(memory, together=False)
@@ -157,6 +159,13 @@ def _follow(policy: Policy, memory: Memory, view: View, row: Row) -> Memory:
     for effect in row.effects:
         memory = _apply(effect, policy, memory, view)
     return memory
+
+
+def _longer(policy: Policy, memory: Memory, view: View) -> float:
+    """Twice the pause where the last attempt to wait for the replica again has failed, or came to nothing soon."""
+    if memory.tried_at is None or view.now - memory.tried_at > 2 * policy.rearm_at_most_every:
+        return 0.0
+    return min(max(2 * memory.rearm_pause, policy.rearm_every), policy.rearm_at_most_every)
 
 
 def _apply(effect: Effect, policy: Policy, memory: Memory, view: View) -> Memory:

@@ -190,6 +190,7 @@ class Memory:
     out_of_step_since: float | None = None
     tried_at: float | None = None  # rejoin or rearm
     replaced_at: float | None = None
+    rearm_pause: float = 0.0  # after how long it is tried again
     renewed_at: float | None = None
 
     @property

@@ -78,6 +78,7 @@ class Server:
         self.sql_error = False
         self.database = Database.GONE
         self.stalled = False
+        self.mute = False  # in step, and it acknowledges nothing
         self.exempt = False
         self.settles = 0
         self.life = self.server_life = 0
@@ -418,7 +419,7 @@ class World:
                 if len(server.rows) != len(source.rows):
                     server.rows |= source.rows
                 server.caught, server.copied_at = True, self.now
-                if source.armed and source.open:
+                if source.armed and source.open and not server.mute:
                     done, source.pending = source.pending, set()
                     self.acknowledge(source, done)
         self.after(self.rng.uniform(0.02, 0.06), self.replicate)

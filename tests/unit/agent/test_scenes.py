@@ -353,6 +353,21 @@ def test_the_only_one_with_everything_boots_alone() -> None:
     world.until(lambda: world.servers[A].open, 8)
 
 
+def test_a_replica_that_never_acknowledges_is_waited_for_less_and_less_often() -> None:
+    world = pair()
+    a, b = world.servers[A], world.servers[B]
+    b.mute = True
+    began, tries, before = world.now, list[float](), a.memory.state
+    while world.now < began + 600:
+        world.run_until(world.now + 0.1)
+        if a.memory.state is State.REARMING and before is not State.REARMING:
+            tries.append(world.now - began)
+        before = a.memory.state
+    assert 4 <= len(tries) <= 7, tries
+    b.mute = False
+    world.until(world.calm, 400)
+
+
 def test_extra_transactions_that_nobody_was_told_of_are_replaced() -> None:
     world = pair(policy={"cooldown": 0.0})
     a, b = world.servers[A], world.servers[B]
