@@ -250,6 +250,7 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     """Names of what a person should know, as long as it is so."""
     memory, view, policy = facts.memory, facts.view, facts.policy
     waited = view.now - memory.since
+    asked = view.now - (view.now if memory.started is None else memory.started)
     nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
     nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after)
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
@@ -266,6 +267,6 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
         ("writes_wait_for_the_replica", memory.state is State.GOING_ALONE and waited >= policy.alone_after),
         ("nobody_is_primary", nobody),
         ("opened_by_somebody_else", rule == "opened_by_somebody"),
-        ("witness_not_reachable", policy.witness and not view.witness.reachable),
+        ("witness_not_reachable", policy.witness and not view.witness.reachable and asked >= policy.start_wait),
     ]
     return tuple(name for name, holds in rows if holds)
