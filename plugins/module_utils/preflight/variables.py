@@ -176,6 +176,8 @@ VARIABLES: tuple[Variable, ...] = (
         Kind.LIST,
         "Proxies in front of the pair, whose word about the visitor's address is taken.",
     ),
+    Variable("tandem_status_page", Kind.TEXT, "Where each site publishes the page of the pair, such as /tandem/. Needs TLS."),
+    Variable("tandem_status_page_users", Kind.LIST, "Who may see it: lines NAME:HASH, the hash as `openssl passwd -6` prints it."),
     Variable(
         "tandem_debug_headers",
         Kind.YESNO,
