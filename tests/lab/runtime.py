@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
 from pathlib import Path
 
-from shell import STATE, LabError, run, say
+from shell import STATE, LabError, podman, run, say
 
 CAP_SYS_RESOURCE = 24
 # cgroup v1: the group that podman puts all containers in. Kernels that divide real time among groups give it none by default.
 CPU_GROUP = Path("/sys/fs/cgroup/cpu/libpod_parent")
 # Of each second, in microseconds: of all containers, and of one node (keepalived, which needs about 10000).
 ALL_REAL_TIME = 850000
-NODE_REAL_TIME = 90000
+NODE_REAL_TIME = 60000
 # A controller is another machine in real life: what it does may not take the processor from the nodes. A process has 1024.
 CPU_SHARES = 4096
 ENOUGH_INOTIFY = 1024
@@ -49,10 +50,23 @@ def make_room() -> None:
     _make_room_for_systemd()
     if _divides_real_time():
         CPU_GROUP.mkdir(exist_ok=True)
+        _forget_the_dead()
         for name, value in (("cpu.rt_runtime_us", ALL_REAL_TIME), ("cpu.shares", CPU_SHARES)):
             file = CPU_GROUP / name
             if int(file.read_text(encoding="ascii")) < value:
                 file.write_text(str(value), encoding="ascii")
+
+
+def _forget_the_dead() -> None:
+    """A node that was killed can leave its empty group behind, and with it its share of real time."""
+    known = set(podman("ps", "--all", "--no-trunc", "--format", "{{.ID}}").split())
+    for group in CPU_GROUP.glob("libpod-*"):
+        if group.name.removeprefix("libpod-") not in known:
+            for inner in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+                with contextlib.suppress(OSError):
+                    inner.rmdir()
+            with contextlib.suppress(OSError):  # somebody is in it
+                group.rmdir()
 
 
 def _make_room_for_systemd() -> None:

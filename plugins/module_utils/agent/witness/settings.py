@@ -11,7 +11,7 @@ from .register import Register
 from .rfc2136 import DnsRegister, DnsSettings
 from .ssh import SshRegister, SshSettings
 
-WitnessSettings = SshSettings | DnsSettings
+WitnessSettings = t.Union[SshSettings, DnsSettings]  # noqa: UP007 - evaluated at import, also by older Pythons
 
 
 def settings(raw: t.Mapping[str, t.Any]) -> WitnessSettings:

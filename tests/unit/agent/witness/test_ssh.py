@@ -251,5 +251,7 @@ def test_closing_breaks_off_who_waits(start: Start) -> None:
     ],
 )
 def test_what_ssh_says_is_understood(said: str, code: int, kind: type[Exception]) -> None:
-    assert type(reason(said, code)) is kind
+    found = reason(said, code)
+    assert isinstance(found, kind)
+    assert found.__class__ is kind
     assert re.fullmatch(r"[ -~]+", str(reason(said, code)))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.filter.drill_verdict import drill_verdict
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.drill import fault, story, watching
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, StatementFailed, Unreachable
@@ -123,18 +122,18 @@ def both(**changes: object) -> dict[str, dict[str, object]]:
 
 
 def test_a_drill_in_which_nothing_is_lost() -> None:
-    result = drill_verdict(both(), "kill_database")
-    assert result["faultless"]
-    assert result["verdict"]["writes_out_ms"] == 1200
-    assert result["verdict"]["primary"] == "node-b"
-    assert "  10 writes acknowledged, 0 of them lost" in result["lines"]
+    verdict = story.judge(both())
+    assert story.faultless(verdict)
+    assert verdict["writes_out_ms"] == 1200
+    assert verdict["primary"] == "node-b"
+    assert "  10 writes acknowledged, 0 of them lost" in story.tell("kill_database", verdict)
 
 
 def test_a_write_that_one_node_lacks_is_lost() -> None:
     present = [f"a-{number}" for number in range(3)]
-    result = drill_verdict(both(present=present), "kill_database")
-    assert not result["faultless"]
-    assert len(result["verdict"]["lost"]["node-b"]) == 7
+    verdict = story.judge(both(present=present))
+    assert not story.faultless(verdict)
+    assert len(verdict["lost"]["node-b"]) == 7
 
 
 def test_two_writers_are_seen() -> None:
