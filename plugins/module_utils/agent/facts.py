@@ -209,7 +209,8 @@ class Facts(Contact):
 
     @cached_property
     def peer_ceded_unused(self) -> bool:
-        return self.acknowledged and self.peer_ceded
+        """A replica whose server has ended cedes each term anew: only one that is in step ends that."""
+        return self.acknowledged and self.peer_ceded and self.heard and self.peer.in_step
 
     @cached_property
     def able_peer(self) -> bool:
