@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from . import addresses, machines, names, secrets, sites, values, witness
+from . import addresses, atlas, machines, names, secrets, sites, values, witness
 from .fault import Fault, Nodes, listing
 
 
@@ -34,6 +34,7 @@ def inventory_faults(
         addresses.check(nodes),
         secrets.check(nodes),
         sites.check(nodes),
+        atlas.check(nodes),
         names.check(nodes, hosts or {}, resolve),
         witness.check(nodes, hosts or {}, witnesses or {}, resolve),
         _unreachable(unreachable or {}),

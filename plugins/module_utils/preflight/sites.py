@@ -43,9 +43,12 @@ REQUIRED_KEYS = ("name", "server_names", "user", "root", "php_port")
 DATABASE_KEYS = ("name", "user", "password")
 PHP_PORTS = range(1024, 65536)
 TAKEN_PORTS = {
+    1234: "Atlas",
+    2345: "Atlas",
     3306: "the database",
     6446: "HAProxy",
     6447: "HAProxy",
+    6448: "HAProxy",
     8079: "the peer's nginx",
     9200: "the health service",
     9201: "the heartbeat",

@@ -81,7 +81,7 @@ def test_a_good_inventory_has_no_fault() -> None:
 BOTH = [
     ("tandem_traffic", "dns", "tandem_traffic is 'dns', which is not available in this version. Choose vip."),
     ("tandem_traffic", "vips", "tandem_traffic is 'vips', which is not one of its values. Did you mean vip?"),
-    ("tandem_sql_proxy", "atlas", "not available in this version. Choose haproxy."),
+    ("tandem_sql_proxy", "none", "not available in this version. Choose haproxy or atlas."),
     ("tandem_files", "unision", "Did you mean unison?"),
     ("tandem_database_engine", "postgresql", "Choose mariadb or mysql."),
     ("tandem_outside_vip", "192.0.2.300", "tandem_outside_vip is '192.0.2.300', which is not an IPv4 address."),

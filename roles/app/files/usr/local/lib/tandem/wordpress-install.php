@@ -1,7 +1,7 @@
 <?php
 /*
  * Fills WordPress's tables once, and upgrades them after the package was upgraded.
- * Usage: wordpress-install.php SITE   (standard input: JSON with host, title, user, email, password)
+ * Usage: wordpress-install.php SITE   (standard input: JSON with host, title, user, email, password, database)
  * Last line: "unchanged: ..." or "changed: ...". Status 3: it could not; the reason is on standard error.
  */
 
@@ -29,6 +29,10 @@ $_SERVER['SERVER_PROTOCOL'] = 'HTTP/1.1';
 
 define('WP_INSTALLING', true);
 define('WP_DEBUG', false);
+// What is defined first counts: the site's own configuration says where its visitors' requests go.
+if (($wanted['database'] ?? '') !== '') {
+    define('DB_HOST', $wanted['database']);
+}
 
 // The new administrator is told by the operator, not by a mail from a machine that may not have a mailer.
 function wp_new_blog_notification($title, $url, $user, $password)

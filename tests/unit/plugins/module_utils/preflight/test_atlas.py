@@ -1,0 +1,80 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is said before a pair gets an Atlas that cannot work."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.tandem.lemp.plugins.module_utils.preflight.judge import inventory_faults
+
+from .test_inventory_faults import JUNK, SITE, faults, good
+
+ATLAS = {"tandem_sql_proxy": "atlas", "tandem_secret_atlas": "pW4yB6dF8hK0mQ2s", "tandem_atlas_tree": "/srv/atlas"}
+URL = "https://packages.example.com/atlas.deb"
+
+
+def with_atlas(**more: Any) -> dict[str, dict[str, Any]]:
+    nodes = good()
+    for variables in nodes.values():
+        variables.update(copy.deepcopy({**ATLAS, **more}))
+    return nodes
+
+
+def test_a_tree_or_a_package_is_enough() -> None:
+    assert faults(with_atlas()) == []
+    assert faults(with_atlas(tandem_atlas_tree="", tandem_atlas_package=URL, tandem_atlas_checksum="sha256:0a1b")) == []
+
+
+def test_nothing_is_asked_of_a_pair_without_it() -> None:
+    assert faults(with_atlas(tandem_sql_proxy="haproxy", tandem_atlas_tree="", tandem_secret_atlas="", tandem_database_engine="mysql")) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"tandem_database_engine": "mysql"}, "tandem_database_engine is mysql: Atlas cannot log in by caching_sha2_password."),
+        ({"tandem_atlas_tree": ""}, "there is neither tandem_atlas_package nor tandem_atlas_tree."),
+        ({"tandem_atlas_package": "/srv/atlas.deb"}, "are both set."),
+        ({"tandem_atlas_tree": "", "tandem_atlas_package": URL}, "tandem_atlas_checksum is not set."),
+        ({"tandem_atlas_tree": "", "tandem_atlas_package": URL, "tandem_atlas_checksum": "0a1b"}, "Write it as sha256:HEX"),
+        ({"tandem_secret_atlas": ""}, "tandem_secret_atlas is not set."),
+        ({"tandem_secret_atlas": "pW4yB6dF 8hK0mQ2s"}, "tandem_secret_atlas holds a blank"),
+        ({"tandem_secret_atlas": "pW4yB6dF\\8hK0mQ2s"}, "tandem_secret_atlas holds a blank"),
+        ({"tandem_sites": [{key: value for key, value in SITE.items() if key not in ("database", "application")}]}, "no site has a database."),
+        (
+            {"tandem_sites": [{**SITE, "database": {"name": "blog", "user": "blog", "password": "vz6Yd0qTjw2mXk4L" * 3}}]},
+            "the database password of site blog has more than 47 bytes",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_one_clear_fault(more: dict[str, Any], expected: str) -> None:
+    found = faults(with_atlas(**more))
+    assert len(found) == 1 and expected in found[0], found
+
+
+def test_two_sites_with_databases_need_another_proxy() -> None:
+    shop = {
+        "name": "shop", "server_names": ["shop.example.com"], "user": "site-shop", "root": "/srv/www/shop", "php_port": 9001,
+        "database": {"name": "shop", "user": "shop", "password": "nR7tV9xZ1bD3fH5j"},
+    }  # fmt: skip
+    found = faults(with_atlas(tandem_sites=[SITE, shop]))
+    assert len(found) == 1 and "blog and shop each have a database. Atlas takes one account" in found[0]
+
+
+def test_its_ports_are_taken() -> None:
+    assert any("php_port 1234 is used by Atlas" in fault for fault in faults(with_atlas(tandem_sites=[{**SITE, "php_port": 1234}])))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from([*ATLAS, "tandem_atlas_package", "tandem_atlas_checksum", "tandem_sites"]), JUNK, max_size=6))
+def test_whatever_a_user_writes_is_judged(junk: dict[str, Any]) -> None:
+    for fault in inventory_faults(with_atlas(**{**junk, "tandem_sql_proxy": "atlas"})):
+        assert fault.where and fault.what and fault.remedy
