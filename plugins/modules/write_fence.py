@@ -34,11 +34,13 @@ options:
     description:
       - V(read_only) closes the database. It holds for everybody who comes from anywhere, but for administrators.
       - V(haproxy) lets nobody through the writer port of this node, until HAProxy is restarted.
+      - V(atlas) takes the writer of both nodes' Atlas offline, which holds until Atlas is restarted. It is refused alone, since
+        sessions that are pinned to the writer go on writing. Give V(read_only) as well.
       - V(grants) locks the accounts of applications and ends their sessions, past the binary log. It also keeps out an
         application that bypasses read_only.
     type: list
     elements: str
-    choices: [read_only, haproxy, grants]
+    choices: [read_only, atlas, haproxy, grants]
     default: [read_only]
   peer_is:
     description: V(dead) says that somebody has made sure that the other node is powered off. An answer of it still counts more.
@@ -87,8 +89,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Driver
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.fencing import FENCED, Outcome, fence, unfence
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.grants import Accounts
@@ -132,6 +136,10 @@ def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
             if not config.proxy.control:
                 raise Refused("This node has no HAProxy.", "Leave out the driver haproxy.")
             drivers.append(WriterPort(config.proxy))
+        elif name == "atlas":
+            if not config.atlas:
+                raise Refused("This pair has no Atlas.", "Leave out the driver atlas.")
+            drivers.append(AtlasOffline([Endpoint(port.host, port.port, port.user, port.password) for port in config.atlas]))
         else:
             drivers.append(Accounts(config.root(), config.canary(), config.own_accounts, config.engine))
     act = fence if params["state"] == FENCED else unfence
@@ -143,7 +151,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["fenced", "unfenced"], "default": "fenced"},
             "drivers": {
-                "type": "list", "elements": "str", "choices": ["read_only", "haproxy", "grants"], "default": ["read_only"],
+                "type": "list", "elements": "str", "choices": ["read_only", "atlas", "haproxy", "grants"], "default": ["read_only"],
             },
             "peer_is": {"type": "str", "choices": ["unknown", "dead"], "default": "unknown"},
             "drain": {"type": "float", "default": 2},

@@ -39,6 +39,16 @@ class Proxy:
 
 
 @dataclass(frozen=True)
+class AtlasPort:
+    """The admin port of an Atlas, and as whom to log in there."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True)
 class Vip:
     """One of the addresses that move."""
 
@@ -65,6 +75,7 @@ class HandConfig:
     operator_user: str = "tandem_operator"
     operator_password: str = field(repr=False, default="")
     proxy: Proxy = Proxy()
+    atlas: tuple[AtlasPort, ...] = ()  # of both nodes, this one first
     vips: tuple[Vip, ...] = ()
     away_file: str = ""
     health_url: str = ""
@@ -89,6 +100,7 @@ class HandConfig:
             known = {item.name: data[item.name] for item in fields(cls) if item.name in data}
             known["node"], known["peer"] = Side(**data["node"]), Side(**data["peer"])
             known["proxy"] = Proxy(**data.get("proxy") or {})
+            known["atlas"] = tuple(AtlasPort(**port) for port in data.get("atlas") or ())
             known["vips"] = tuple(Vip(**vip) for vip in data.get("vips") or ())
             known["own_accounts"] = tuple(data["own_accounts"])
             return cls(**t.cast(t.Any, known))
