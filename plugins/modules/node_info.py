@@ -43,6 +43,26 @@ options:
     description: The socket of HAProxy.
     type: path
     default: /run/haproxy/admin.sock
+  atlas:
+    description: The admin port of this node's Atlas. Without it, none is asked.
+    type: dict
+    suboptions:
+      host:
+        description: Its address.
+        type: str
+        required: true
+      port:
+        description: Its port.
+        type: int
+        default: 2345
+      user:
+        description: The administrator.
+        type: str
+        required: true
+      password:
+        description: The administrator's password.
+        type: str
+        required: true
   file_state:
     description: Directory with one file per file job, named after it, in which the job leaves the result of its last run.
     type: path
@@ -85,6 +105,9 @@ node:
     proxy:
       description: The state of each server of each backend of HAProxy; null when it does not answer.
       type: dict
+    atlas:
+      description: The backends of Atlas and their states, or the reason why it does not say; null where none is asked.
+      type: dict
     web:
       description: Whether the web server answers, and how fast.
       type: dict
@@ -108,6 +131,7 @@ node:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.atlas.wire import Endpoint
 from ..module_utils.status.observe import node
 
 
@@ -118,6 +142,15 @@ def main() -> None:
             "health_port": {"type": "int", "default": 9200},
             "web_path": {"type": "str", "default": "/healthz"},
             "proxy_socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
+            "atlas": {
+                "type": "dict",
+                "options": {
+                    "host": {"type": "str", "required": True},
+                    "port": {"type": "int", "default": 2345},
+                    "user": {"type": "str", "required": True},
+                    "password": {"type": "str", "required": True, "no_log": True},
+                },
+            },
             "file_state": {"type": "path", "default": "/run/tandem/file_sync"},
             "disks": {"type": "list", "elements": "str", "default": ["/", "/var/lib/mysql"]},
         },
@@ -131,7 +164,9 @@ def main() -> None:
             return 127, "", str(error)
         return code, out, err
 
-    module.exit_json(changed=False, node=node(run, module.params))
+    asked = module.params["atlas"]
+    port = Endpoint(asked["host"], asked["port"], asked["user"], asked["password"], timeout=3) if asked else None
+    module.exit_json(changed=False, node=node(run, {**module.params, "atlas": port}))
 
 
 if __name__ == "__main__":

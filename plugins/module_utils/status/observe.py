@@ -15,6 +15,9 @@ import socket
 import time
 from typing import Any
 
+from ..atlas.admin import Admin
+from ..atlas.wire import Endpoint
+from ..errors import TandemError
 from ..machine import RunCommand, disk, interfaces, read
 
 SERVICES = {
@@ -22,6 +25,7 @@ SERVICES = {
     "php-fpm": ("php*-fpm.service",),
     "database": ("mariadb.service", "mysql.service", "mysqld.service"),
     "haproxy": ("haproxy.service",),
+    "atlas": ("atlas-*.service",),
     "keepalived": ("keepalived.service",),
     "tandem-health": ("tandem-health.service",),
 }
@@ -127,6 +131,17 @@ def proxy_backends(table: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def atlas(port: Endpoint | None) -> dict[str, Any] | None:
+    """Read where the Atlas of this node sends writes and reads, or why it does not say so; None where there shall be none."""
+    if port is None:
+        return None
+    try:
+        with Admin(port) as admin:
+            return {"backends": [backend.as_dict() for backend in admin.backends()], "reason": ""}
+    except TandemError as error:
+        return {"backends": [], "reason": str(error)}
+
+
 def file_jobs(directory: str, configured: str = "/etc/tandem/file_sync/jobs") -> list[dict[str, Any]]:
     """Read what the last run of each file job left behind; a job that never ran yet has no result, one that is gone is left out."""
     jobs = []
@@ -158,6 +173,7 @@ def node(run: RunCommand, settings: dict[str, Any]) -> dict[str, Any]:
         "health": health(settings["health_port"]),
         "web": web(settings["web_path"]),
         "proxy": proxy(settings["proxy_socket"]),
+        "atlas": atlas(settings.get("atlas")),
         "files": file_jobs(settings["file_state"]),
         "disks": {path: disk(path) for path in settings["disks"]},
     }

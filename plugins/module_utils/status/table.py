@@ -26,6 +26,7 @@ def rows(pair: Pair) -> list[tuple[str, list[str]]]:
         ("lag", _lag),
         ("SQL writer port", _proxy_cell(WRITER)),
         ("SQL reader port", _proxy_cell(READER)),
+        *([("Atlas", _atlas)] if any(_seen(node).get("atlas") for node in pair.nodes) else []),
         ("web", _web),
         ("php-fpm", lambda node: _part(node, "php", "php-fpm")),
         ("health", _health),
@@ -98,6 +99,13 @@ def _spare(server: str) -> str:
     """Say what a spare server of HAProxy is: its name ends in what it is used for."""
     name, _dash, use = server.rpartition("-")
     return {"read": f"{name}, which only reads", "primary": name, "any": name}.get(use, server) if name else server
+
+
+def _atlas(node: Node) -> str:
+    seen = _seen(node).get("atlas")
+    if seen is None:
+        return NONE
+    return f"NO ANSWER: {seen['reason']}" if seen["reason"] else ", ".join(f"{each['type']} {each['state']}" for each in seen["backends"])
 
 
 def _web(node: Node) -> str:

@@ -107,6 +107,7 @@ def _node(pair: Pair, node: Node) -> Iterator[Problem]:
     yield from _health(node)
     yield from _replication(pair, node)
     yield from _proxy(pair, node)
+    yield from _atlas(node)
     yield from _files(pair, node)
     yield from _disks(node)
 
@@ -174,6 +175,20 @@ def _proxy(pair: Pair, node: Node) -> Iterator[Problem]:
     if found is not None and len(primaries) == 1 and primaries[0] not in found:
         where = " and ".join(found) or "nowhere"
         yield _degraded(f"{node.name}: its writer port leads to {where}, and the primary is {primaries[0]}.")
+
+
+def _atlas(node: Node) -> Iterator[Problem]:
+    """One that is stopped is said among the services. Offline is what a fence makes it, until it is taken away."""
+    seen = (node.seen or {}).get("atlas")
+    if seen is None or node.service("atlas") not in ("active", None):
+        return
+    if seen["reason"]:
+        yield _degraded(f"{node.name}: Atlas does not say where it leads: {seen['reason']}")
+    for backend in seen["backends"]:
+        if backend["state"] != "up":
+            what = "writes" if backend["type"] == "rw" else "reads"
+            hint = " Mend: playbooks/unfence.yml -e drivers=atlas,read_only." if backend["state"] == "offline" else ""
+            yield _degraded(f"{node.name}: {backend['address']}, to which Atlas sends {what}, is {backend['state']}.{hint}")
 
 
 def _files(pair: Pair, node: Node) -> Iterator[Problem]:

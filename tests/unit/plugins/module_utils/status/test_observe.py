@@ -58,6 +58,7 @@ def test_a_service_of_which_two_versions_are_installed_is_active_when_one_is() -
         "php-fpm": "active",
         "database": "absent",
         "haproxy": "absent",
+        "atlas": "absent",
         "keepalived": "absent",
         "tandem-health": "absent",
     }

@@ -255,6 +255,44 @@ def test_the_table_of_a_healthy_pair() -> None:
     assert "\n".join(draw(pair(healthy()))) == TABLE
 
 
+def with_atlas(**states: str) -> dict[str, Any]:
+    """Atlas on both nodes, all of it up but what is said of that of node-b."""
+    nodes = healthy()
+    for name, node in nodes.items():
+        node["services"]["atlas"] = "active"
+        node["atlas"] = {
+            "reason": "",
+            "backends": [
+                {"index": 1, "address": "127.0.0.1:6446", "type": "rw", "state": states.get("rw", "up") if name == "node-b" else "up"},
+                {"index": 2, "address": "127.0.0.1:6448", "type": "ro", "state": states.get("ro", "up") if name == "node-b" else "up"},
+            ],
+        }
+    return nodes
+
+
+def test_atlas_is_a_row_where_there_is_one() -> None:
+    assert judged(with_atlas()) == (State.HEALTHY, [])
+    assert "Atlas                rw up, ro up                   rw offline, ro up" in draw(pair(with_atlas(rw="offline")))
+
+
+def test_what_atlas_does_not_use_is_said() -> None:
+    how, found = judged(with_atlas(rw="offline", ro="down"))
+    assert how is State.DEGRADED
+    assert found == [
+        "node-b: 127.0.0.1:6446, to which Atlas sends writes, is offline. Mend: playbooks/unfence.yml -e drivers=atlas,read_only.",
+        "node-b: 127.0.0.1:6448, to which Atlas sends reads, is down.",
+    ]
+
+
+def test_a_silent_atlas_is_said_once() -> None:
+    nodes = with_atlas()
+    nodes["node-b"]["atlas"] = {"backends": [], "reason": "Nobody takes connections at 198.51.100.12:2345."}
+    assert judged(nodes)[1] == ["node-b: Atlas does not say where it leads: Nobody takes connections at 198.51.100.12:2345."]
+    nodes["node-b"]["services"]["atlas"] = "failed"
+    assert judged(nodes)[1] == []  # the services say so
+    assert "NO ANSWER: Nobody" in "\n".join(draw(pair(nodes)))
+
+
 def test_an_unreachable_node_is_a_column_that_says_so() -> None:
     lines = draw(pair({**healthy(), "node-b": None}))
     assert lines[0].endswith("  node-b (unreachable)")
