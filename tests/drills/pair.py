@@ -26,11 +26,12 @@ REPLICA = "REPLICA" if ENGINE == "mysql" else "SLAVE"
 PATIENCE = 120
 
 WRITER = """
-import json, os, sys, time, uuid
+import json, os, re, sys, time, uuid
 import pymysql
-user, password, schema, seconds, keep = json.loads(sys.stdin.readline())
+user, password, schema, seconds, keep, port = json.loads(sys.stdin.readline())
 def connect():
-    return pymysql.connect(host="127.0.0.1", port=6446, user=user, password=password, database=schema, autocommit=True,
+    found = port or int(re.search(r"'DB_HOST', '127.0.0.1:([0-9]+)'", open("/etc/wordpress/config-blog.php").read()).group(1))
+    return pymysql.connect(host="127.0.0.1", port=found, user=user, password=password, database=schema, autocommit=True,
                            connect_timeout=15, read_timeout=15)
 with connect() as c, c.cursor() as q:
     q.execute("CREATE TABLE IF NOT EXISTS tandem_drill (token VARCHAR(40) PRIMARY KEY)")
@@ -208,12 +209,15 @@ def site_password() -> str:
 
 
 @contextlib.contextmanager
-def writing(node: str, seconds: float = 120, keep: bool = False) -> Iterator[Written]:
-    """Writes through the writer port of a node, a new connection for each write unless ``keep``, until the block ends."""
+def writing(node: str, seconds: float = 120, keep: bool = False, port: int = 6446) -> Iterator[Written]:
+    """Writes through the writer port of a node, a new connection for each write unless ``keep``, until the block ends.
+
+    port 0: wherever the site's own configuration says at that moment.
+    """
     ssh(node, "rm -f /run/tandem-drill-stop; cat > /root/tandem-drill.py", WRITER)
     process = subprocess.Popen(ssh_argv(node, "python3 /root/tandem-drill.py"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(json.dumps(["blog", site_password(), "blog", seconds, keep]) + "\n")
+    process.stdin.write(json.dumps(["blog", site_password(), "blog", seconds, keep, port]) + "\n")
     process.stdin.flush()
     seen = Written()
     lines: list[str] = []
