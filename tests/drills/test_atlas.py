@@ -171,7 +171,7 @@ def test_a_process_that_ends_comes_back() -> None:
 
 def test_last_the_way_to_haproxy_costs_nothing() -> None:
     """One variable and a playbook. The writer asks the site's configuration where its database is, each time."""
-    with pair.writing(primary(), port=0) as written:
+    with pair.writing(primary(), seconds=600, port=0) as written:
         pair.pass_some_writes(primary())
         os.environ["TANDEM_LAB_SQL_PROXY"] = "haproxy"
         must(playbook("leave_atlas", confirm="yes"))
