@@ -52,7 +52,9 @@ install_servers() {
   apt_install "${missing[@]}" || done=''
   [ -z "$own" ] || as_root rm -f "$policy"
   [ -n "$done" ] || give_up
-  if command -v systemctl >/dev/null; then as_root systemctl --quiet disable "${units[@]}" >>.cache/setup-apt.log 2>&1; fi
+  if command -v systemctl >/dev/null && ! as_root systemctl --quiet disable "${units[@]}" >>.cache/setup-apt.log 2>&1; then
+    say "${units[*]} could not be switched off for the next start of this machine: see .cache/setup-apt.log"
+  fi
 }
 
 install_packages() {

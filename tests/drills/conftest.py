@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import agents
 import pair
 import pytest
 
@@ -33,3 +34,11 @@ def whole() -> Iterator[None]:
     yield
     pair.wait_until_whole()
     _WHOLE["now"] = True
+
+
+@pytest.fixture(autouse=True)
+def acknowledged(whole: None) -> None:
+    """A failover that nobody has seen keeps the next one from being automatic for ten minutes."""
+    if pair.FAILOVER == "automatic":
+        for node in pair.PAIR:
+            pair.must(agents.tandem(node, "ack"))

@@ -10,9 +10,8 @@ import time
 from collections.abc import Iterator
 
 import pair
-import pytest
+from agents import agent, closed, never_two, tandem
 from pair import must, other, primary, ssh
-from test_agent import agent, closed, never_two, tandem
 
 WITNESS = "client"
 BETWEEN = """
@@ -21,13 +20,6 @@ table inet tandem_drill {
   chain leaving { type filter hook output priority -300; ip daddr { %(peer)s } drop; }
 }
 """
-
-
-@pytest.fixture(autouse=True)
-def acknowledged(whole: None) -> None:
-    """A failover that nobody has seen keeps the next one from being automatic for ten minutes."""
-    for node in pair.PAIR:
-        must(tandem(node, "ack"))
 
 
 @contextlib.contextmanager
