@@ -22,8 +22,9 @@ def check(nodes: Nodes) -> Iterator[Fault]:
     """Find what Atlas cannot work with, where it is chosen."""
     if "atlas" not in both(nodes, "tandem_sql_proxy").values():
         return
-    for what, remedy in _faults(next(iter(nodes.values()))):
-        yield Fault("both nodes", what, remedy)
+    for variables in list(nodes.values())[:1]:
+        for what, remedy in _faults(variables):
+            yield Fault("both nodes", what, remedy)
 
 
 def _faults(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
