@@ -14,8 +14,9 @@ packages=(
   openssh-client openssl podman python3 python3-venv rsync runc shellcheck util-linux
 )
 
-# Servers that tests start by themselves on loopback, with their units. Where they are new, they are installed switched off.
-servers=(bind9:named openssh-server:ssh)
+# Servers that tests start by themselves on loopback, or whose tools they use, with their units.
+# Where they are new, they are installed switched off.
+servers=(bind9:named openssh-server:ssh prometheus:prometheus)
 
 is_installed() {
   # shellcheck disable=SC2016 # dpkg-query's own placeholder

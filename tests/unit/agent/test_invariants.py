@@ -19,17 +19,13 @@ FIRST = int(os.environ.get("TANDEM_AGENT_FIRST", "1"))
 RUNS = int(os.environ.get("TANDEM_AGENT_RUNS", "6"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_never_two_writers_nothing_lost_and_a_pair_again(kind: str, request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--seed"):
-        pytest.skip("one seed is replayed")
-    for seed in range(FIRST, FIRST + RUNS):
-        run(kind, seed)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every kind with its seeds, or the one run that was asked for."""
+    kind, _colon, number = metafunc.config.getoption("--seed").partition(":")
+    cases = [(kind, [int(number)], True)] if kind else [(kind, list(range(FIRST, FIRST + RUNS)), False) for kind in KINDS]
+    metafunc.parametrize(("kind", "seeds", "verbose"), cases, ids=[case[0] for case in cases])
 
 
-def test_replay(request: pytest.FixtureRequest) -> None:
-    seed = request.config.getoption("--seed")
-    if not seed:
-        pytest.skip("no --seed")
-    kind, _colon, number = seed.partition(":")
-    run(kind, int(number), verbose=True)
+def test_never_two_writers_nothing_lost_and_a_pair_again(kind: str, seeds: list[int], verbose: bool) -> None:
+    for seed in seeds:
+        run(kind, seed, verbose=verbose)
