@@ -140,7 +140,7 @@ def test_a_variable_that_is_not_set_is_named_once_with_the_place_to_set_it(name:
     found = [fault for fault in faults(nodes) if f"{name} is not set." in fault]
     assert len(found) == 1
     assert found[0].startswith("both nodes: ")
-    assert ("host_vars of each node" if KNOWN[name].per_host else "group_vars of the pair") in found[0]
+    assert ("hosts.yml for each node" if KNOWN[name].per_host else "group_vars of the pair") in found[0]
 
 
 SITES = [
