@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ..agent.channels import ConfigError, channels
 from .fault import Fault, Nodes, listing
 
 _PAGE = re.compile(r"/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*/")
@@ -19,7 +20,7 @@ OF_THE_AGENT = ("tandem_notifications", "tandem_witness")
 def check(nodes: Nodes) -> Iterator[Fault]:
     """Find what would have no effect, or be refused later. Both nodes have the same values: the first one's are judged."""
     for variables in list(nodes.values())[:1]:
-        for what, remedy in (*_home(nodes, variables), *_page(variables)):
+        for what, remedy in (*_home(nodes, variables), *_page(variables), *_notifications(variables)):
             yield Fault("both nodes", what, remedy)
 
 
@@ -65,3 +66,12 @@ def _page(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "tandem_status_page is set, and tandem_status_page_users names nobody.", "Write lines NAME:HASH; openssl passwd -6 prints the hash."
     elif not all(isinstance(user, str) and _USER.fullmatch(user) for user in users):
         yield "tandem_status_page_users has a line that is not NAME:HASH.", "openssl passwd -6 prints the hash."
+
+
+def _notifications(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """As the agent will read them; it shows no value that may be a secret."""
+    given = variables.get("tandem_notifications")
+    try:
+        channels(given if isinstance(given, list) else [])
+    except ConfigError as error:
+        yield f"tandem_{error}.", "docs/monitoring.md has an example of each kind."

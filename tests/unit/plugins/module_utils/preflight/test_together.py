@@ -37,6 +37,8 @@ def test_what_fits_has_no_fault(variables: dict[str, Any]) -> None:
         ({**PAGE, "tandem_tls": None}, "tandem_tls is none"),
         ({**PAGE, "tandem_status_page_users": []}, "names nobody"),
         ({**PAGE, "tandem_status_page_users": ["ops:in-clear"]}, "not NAME:HASH"),
+        ({"tandem_notifications": [{"type": "sms"}]}, "tandem_notifications[0].type: one of mail, webhook, exec needed."),
+        ({"tandem_notifications": [{"type": "webhook", "url": "in-clear"}]}, "tandem_notifications[0].url: "),
     ],
 )
 def test_what_does_not_fit_is_said_once(variables: dict[str, Any], expected: str) -> None:
