@@ -114,11 +114,6 @@ def files(lab: nodes.Lab, node: str) -> set[str] | None:
     return None if text is None else {name.removesuffix(".bin") for name in text.split()}
 
 
-def node_names(lab: nodes.Lab) -> dict[str, str]:
-    """State of each node, for a message."""
-    return {node: nodes.state(lab, node) for node in (*SERVERS, "client")}
-
-
 def show(value: object) -> str:
     """As JSON a person can read."""
     return json.dumps(value, indent=2)

@@ -11,8 +11,9 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.preflight import names as site_names
+from ..module_utils.preflight import together
 from ..module_utils.preflight.judge import inventory_faults
-from ..module_utils.preflight.names import advice
 
 
 def resolve(name: str) -> list[str]:
@@ -69,7 +70,7 @@ class ActionModule(ActionBase):
         )
         result["changed"] = False
         result["faults"] = [str(fault) for fault in faults]
-        result["advice"] = list(advice(nodes, resolve))
+        result["advice"] = [*together.advice(nodes), *site_names.advice(nodes, resolve)]
         for line in result["advice"]:
             self._display.warning(line)
         if faults:

@@ -17,3 +17,17 @@ attributes:
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
 """
+
+    # A module that only looks.
+    READS = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    details: It only reads.
+  diff_mode:
+    support: none
+    details: It only reads.
+  idempotent:
+    support: full
+"""

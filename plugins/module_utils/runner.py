@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import typing as t
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import TandemError
 
@@ -47,6 +48,15 @@ class Runner:
         if check and result.status != 0:
             raise CommandFailed(result)
         return result
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, on one line."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return " / ".join(line.strip() for line in lines[-6:])
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,7 @@ author:
   - The tandem.lemp developers (@tandem-lemp)
 extends_documentation_fragment:
   - tandem.lemp.attributes
-attributes:
-  check_mode:
-    support: full
-    details: The module only asks.
-  diff_mode:
-    support: none
-    details: The module only asks.
-  idempotent:
-    support: full
+  - tandem.lemp.attributes.reads
 options:
   address:
     description: The IPv4 address to ask for.

@@ -16,16 +16,8 @@ description:
   - Encrypted passwords are not returned. Everybody can turn them back.
 extends_documentation_fragment:
   - tandem.lemp.attributes
+  - tandem.lemp.attributes.reads
   - tandem.lemp.atlas
-attributes:
-  check_mode:
-    support: full
-    details: The module only reads.
-  diff_mode:
-    support: none
-    details: The module only reads.
-  idempotent:
-    support: full
 seealso:
   - module: tandem.lemp.atlas_backend
 author:

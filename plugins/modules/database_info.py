@@ -15,16 +15,8 @@ description:
   - Feed RV(server) of both nodes to the filter P(tandem.lemp.choose_primary#filter) to know who is the primary.
 extends_documentation_fragment:
   - tandem.lemp.attributes
+  - tandem.lemp.attributes.reads
   - tandem.lemp.database
-attributes:
-  check_mode:
-    support: full
-    details: The module only reads.
-  diff_mode:
-    support: none
-    details: The module only reads.
-  idempotent:
-    support: full
 options:
   config_files:
     description:

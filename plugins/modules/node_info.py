@@ -17,15 +17,7 @@ author:
   - The tandem.lemp developers (@tandem-lemp)
 extends_documentation_fragment:
   - tandem.lemp.attributes
-attributes:
-  check_mode:
-    support: full
-    details: The module only reads.
-  diff_mode:
-    support: none
-    details: The module only reads.
-  idempotent:
-    support: full
+  - tandem.lemp.attributes.reads
 options:
   vips:
     description: The addresses that move, by the name of their network.

@@ -16,18 +16,10 @@ description:
   - A server that does not answer is not an error here. What then cannot be told is null.
 extends_documentation_fragment:
   - tandem.lemp.attributes
+  - tandem.lemp.attributes.reads
   - tandem.lemp.database
   - tandem.lemp.database.operator
   - tandem.lemp.database.peer
-attributes:
-  check_mode:
-    support: full
-    details: The module only reads.
-  diff_mode:
-    support: none
-    details: The module only reads.
-  idempotent:
-    support: full
 seealso:
   - module: tandem.lemp.replication_check
   - module: tandem.lemp.database_info

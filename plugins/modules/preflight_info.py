@@ -16,15 +16,7 @@ author:
   - The tandem.lemp developers (@tandem-lemp)
 extends_documentation_fragment:
   - tandem.lemp.attributes
-attributes:
-  check_mode:
-    support: full
-    details: The module only reads.
-  diff_mode:
-    support: none
-    details: The module only reads.
-  idempotent:
-    support: full
+  - tandem.lemp.attributes.reads
 options:
   questions:
     description:

@@ -18,18 +18,10 @@ description:
   - A server that does not answer is not an error. Rows about the pair are then V(unknown), and the rest answers.
 extends_documentation_fragment:
   - tandem.lemp.attributes
+  - tandem.lemp.attributes.reads
   - tandem.lemp.database
   - tandem.lemp.database.operator
   - tandem.lemp.database.peer
-attributes:
-  check_mode:
-    support: full
-    details: The module only reads.
-  diff_mode:
-    support: none
-    details: The module only reads.
-  idempotent:
-    support: full
 options:
   replication_user:
     description: Account with which each server logs in at the other one to follow it.

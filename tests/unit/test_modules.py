@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.tandem.lemp.plugins.doc_fragments.attributes import ModuleDocFragment
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path for path in (ROOT / "plugins" / "modules").glob("*.py") if path.name != "__init__.py")
 PYTHON = sorted((ROOT / "plugins").rglob("*.py"))
 LONGEST = 500
+READS: dict[str, Any] = yaml.safe_load(ModuleDocFragment.READS)["attributes"]
 
 
 @pytest.fixture(params=MODULES, ids=lambda path: path.stem)
@@ -29,8 +32,10 @@ def documentation(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_each_module_states_its_modes(documentation: dict[str, Any]) -> None:
-    assert "tandem.lemp.attributes" in documentation["extends_documentation_fragment"]
-    attributes = documentation["attributes"]
+    fragments = documentation["extends_documentation_fragment"]
+    assert "tandem.lemp.attributes" in fragments
+    own = documentation.get("attributes", {})
+    attributes = {**READS, **own} if "tandem.lemp.attributes.reads" in fragments else own
     for name in ("check_mode", "diff_mode", "idempotent"):
         assert attributes[name]["support"] in ("full", "partial", "none"), name
         if attributes[name]["support"] != "full":

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OperationFailed
+from ..runner import tail
 
 _CHUNK = 1024 * 1024
 _GZIP = 31
@@ -131,15 +132,6 @@ def _put(file: t.BinaryIO, digest: t.Any, data: bytes) -> int:
     digest.update(data)
     file.write(data)
     return len(data)
-
-
-def tail(log: Path) -> str:
-    """The last lines of a log, on one line."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return " / ".join(line.strip() for line in lines[-6:])
 
 
 def _called(argv: t.Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 # Copyright: The tandem.lemp developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All faults of an inventory and its machines, in the order in which a person would mend them."""
+"""All faults of an inventory and its machines, in the order in which a person would mend them: hosts.yml, the group, the secrets, the machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from . import addresses, atlas, machines, names, secrets, sites, values, witness
+from . import addresses, atlas, machines, names, secrets, sites, together, values, witness
 from .fault import Fault, Nodes, listing
 
 
@@ -30,12 +30,13 @@ def inventory_faults(
     found: list[Fault] = []
     everything = (
         _pair(nodes, group),
+        names.check(nodes, hosts or {}, resolve),
         values.check(nodes, unreadable or {}),
         addresses.check(nodes),
-        secrets.check(nodes),
         sites.check(nodes),
+        together.check(nodes),
+        secrets.check(nodes),
         atlas.check(nodes),
-        names.check(nodes, hosts or {}, resolve),
         witness.check(nodes, hosts or {}, witnesses or {}, resolve),
         _unreachable(unreachable or {}),
         machines.check(nodes, seen or {}),

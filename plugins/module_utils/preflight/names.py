@@ -24,7 +24,7 @@ def check(nodes: Nodes, hosts: dict[str, str], resolve: Resolve) -> Iterator[Fau
             yield Fault(node, "this is not a host name.", "Use letters, digits and dashes: it goes into /etc/hosts.")
     used: dict[str, list[str]] = {}
     for node, host in hosts.items():
-        found = [host] if _is_address(host) else resolve(host)
+        found = [host] if is_address(host) else resolve(host)
         if not found:
             yield Fault(node, f"the name {host} does not resolve.", "Set ansible_host to its address.")
         for address in found[:1]:
@@ -41,7 +41,8 @@ def check(nodes: Nodes, hosts: dict[str, str], resolve: Resolve) -> Iterator[Fau
 _VIPS = ("tandem_outside_vip", "tandem_inside_vip")
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Is it an address, and no name?"""
     try:
         ipaddress.ip_address(text)
     except ValueError:

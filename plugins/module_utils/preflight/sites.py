@@ -53,7 +53,10 @@ TAKEN_PORTS = {
     9200: "the health service",
     9201: "the heartbeat",
 }
-SYSTEM_ACCOUNTS = ("root", "www-data", "mysql", "nobody", "daemon", "bin", "sys", "haproxy", "keepalived_script")
+SYSTEM_ACCOUNTS = (
+    *("root", "www-data", "mysql", "nobody", "daemon", "bin", "sys", "haproxy", "keepalived_script", "nginx"),
+    *("tandem", "tandem-hand", "tandem-health", "atlas"),
+)
 SYSTEM_DIRECTORIES = (
     "/",
     "/bin",
@@ -83,9 +86,12 @@ SYSTEM_DIRECTORIES = (
     "/var/spool",
     "/var/www",
 )
-NEVER_INSIDE = ("/dev", "/etc", "/proc", "/sys", "/run", "/boot", "/var/lib/mysql")
+NEVER_INSIDE = (
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp"),
+    *("/usr/bin", "/usr/lib", "/usr/sbin", "/var/lib/mysql"),
+)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _HOST = re.compile(r"_|(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _DATABASE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DATABASE_USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
@@ -184,10 +190,13 @@ def _path(path: Any, title: str) -> Iterator[Fault]:
         yield _fault(f"{title} {path!r} is not an absolute path.", "Start it with /.")
         return
     clean = posixpath.normpath(path)
-    if ".." in path.split("/") or any(character in path for character in "\n\r\t\"'$;{}"):
+    if ".." in path.split("/") or any(character in path for character in "\n\r\t \"':$;{}"):
         yield _fault(f"{title} {path!r} holds .. or a character that is special to a program.", "Write a plain path.")
-    elif clean in SYSTEM_DIRECTORIES or clean.startswith(tuple(f"{never}/" for never in NEVER_INSIDE)):
-        yield _fault(f"{title} {path} belongs to the system.", "Name a directory that holds this site only.")
+    elif clean in SYSTEM_DIRECTORIES or clean.startswith(tuple(f"{never}/" for never in NEVER_INSIDE)) or clean.count("/") < 2:
+        yield _fault(f"{title} {path} belongs to the system.", "Name a directory that holds this site only, such as /srv/www/NAME.")
+    elif clean != path or path.startswith("//"):
+        # What is compared with the document root has to be written like it: else PHP would be run among the uploads.
+        yield _fault(f"{title} {path} is not written plainly.", f"Write {'/' + clean.lstrip('/')}.")
 
 
 def _certificate(site: dict[str, Any], variables: dict[str, Any], title: str) -> Iterator[Fault]:

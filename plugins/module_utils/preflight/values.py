@@ -108,9 +108,9 @@ def _absent(nodes: Nodes, variable: Variable, readable: list[str]) -> Iterator[F
     if not missing:
         return
     where = _where(missing, nodes)
-    file = "host_vars of each node" if variable.per_host else "group_vars of the pair"
+    file = "hosts.yml for each node" if variable.per_host else "the group_vars of the pair"
     hint = f" It is one of {listing(variable.choices)}." if variable.choices else ""
-    yield Fault(where, f"{variable.name} is not set.", f"{variable.text} Set it in the {file}.{hint}")
+    yield Fault(where, f"{variable.name} is not set.", f"{variable.text} Set it in {file}.{hint}")
 
 
 def _grouped(wrong: dict[str, tuple[str, str]], count: int) -> Iterator[Fault]:

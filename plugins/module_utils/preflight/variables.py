@@ -97,7 +97,7 @@ VARIABLES: tuple[Variable, ...] = (
     _axis("tandem_files", "What keeps the files of the sites equal.", ("rsync", "unison", "none"), ("drbd_ocfs2",)),
     _axis("tandem_web", "The web server.", ("nginx",), ("apache2", "lighttpd")),
     _axis("tandem_sql_proxy", "What the application talks SQL to.", ("haproxy", "atlas"), ("none",)),
-    _axis("tandem_failback", "When a returning node takes over again.", ("never", "when_in_sync")),
+    _axis("tandem_failback", "When a returning node takes over again; when_in_sync needs an agent.", ("never", "when_in_sync")),
     _axis("tandem_database_engine", "The database server.", ("mariadb", "mysql")),
     Variable(
         "tandem_failover",
@@ -108,7 +108,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("tandem_notifications", Kind.LIST, "Whom the agent tells, and how; see docs/monitoring.md."),
     Variable("tandem_witness", Kind.MAPPING, "A third machine that decides who may be open when the nodes do not hear each other; see docs/agent.md."),
-    Variable("tandem_preferred", Kind.TEXT, "With tandem_failback: when_in_sync, the node that is to be the primary."),
+    Variable("tandem_preferred", Kind.TEXT, "With tandem_failback: when_in_sync, the node to which role and addresses go back."),
     Variable(
         "tandem_priority",
         Kind.NUMBER,
@@ -143,7 +143,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("tandem_atlas_tree", Kind.DIRECTORY, "With Atlas, instead of a package: an unpacked tree, with bin and lib."),
     Variable("tandem_atlas_tree_on_node", Kind.YESNO, "The tree is on the nodes, not on the controller.", default="false"),
     Variable("tandem_secret_heartbeat", Kind.SECRET, "Key that signs the nodes' heartbeats.", required=True),
-    Variable("tandem_group", Kind.TEXT, "Name of the inventory group that holds the two nodes.", default="tandem"),
+    Variable("tandem_group", Kind.TEXT, "Name of the inventory group that holds the two nodes. Say it by -e: it chooses the hosts.", default="tandem"),
     Variable("tandem_hosts_extra", Kind.HOSTS, "More lines for /etc/hosts, each a name and an address."),
     Variable(
         "tandem_database_apt_release",
@@ -227,6 +227,7 @@ def as_markdown() -> str:
         "",
         "Made from `plugins/module_utils/preflight/variables.py`; a test keeps them equal.",
         "Set the first table; the second has defaults. A name that is in neither is refused by the preflight.",
+        "Variables of the roles (`database_...`, `php_fpm_...`, `nginx_...` and so on; see `roles/*/README.md`) may stand beside them.",
         "",
     ]
     for title, required in (("## To decide", True), ("## Optional", False)):

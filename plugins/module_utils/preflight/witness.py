@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .fault import Fault, Nodes, listing
-from .names import Resolve
+from .names import Resolve, is_address
 from .values import did_you_mean, number
 
 # The keys of each driver: those that are needed, and the others.
@@ -79,7 +79,7 @@ def _ssh(given: dict[str, Any], witnesses: dict[str, str]) -> Iterator[tuple[str
 
 def _dns(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
     server = given.get("server")
-    if server and not _is_address(str(server)):
+    if server and not is_address(str(server)):
         yield f"tandem_witness.server is {server!r}, which is not an address.", "Write the address of the zone's primary server: names may not resolve then."
     zone, record = str(given.get("zone") or ""), str(given.get("record") or "")
     for key, value in (("zone", zone), ("record", record), ("key_name", str(given.get("key_name") or ""))):
@@ -106,22 +106,14 @@ def _third(host: str, nodes: Nodes, hosts: dict[str, str], witnesses: dict[str, 
             if isinstance(variables.get(name), str):
                 of_node[variables[name]] = node if name.endswith("_address") else "an address that moves"
         connected = hosts.get(node, node)
-        for found in [connected.lower(), *([] if _is_address(connected) else resolve(connected))]:
+        for found in [connected.lower(), *([] if is_address(connected) else resolve(connected))]:
             of_node.setdefault(found, node)
-    places = [host.lower(), *([] if _is_address(host) or not host else resolve(host))]
+    places = [host.lower(), *([] if is_address(host) or not host else resolve(host))]
     same = next((of_node[place] for place in places if place in of_node), None) or next((each for each in witnesses if each in nodes), None)
-    loopback = any(_is_address(place) and ipaddress.ip_address(place).is_loopback for place in places)
+    loopback = any(is_address(place) and ipaddress.ip_address(place).is_loopback for place in places)
     if same or loopback:
         whose = "the node itself" if loopback else same
         yield f"the witness is {whose}: with it, it would be lost.", "Use a third machine that shares neither power nor network with one node alone."
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_secret(value: Any) -> bool:

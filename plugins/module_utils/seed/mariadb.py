@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..errors import OperationFailed
 from ..gtid import MARIADB, GtidSet
-from ..runner import Runner
+from ..runner import Runner, tail
 
 # Nothing for this long: the stream is dead, whatever TCP thinks.
 _STALLED = 120
@@ -69,11 +69,11 @@ def receive(
         except (OSError, subprocess.TimeoutExpired, OperationFailed) as error:
             source.kill()
             unpack.kill()
-            raise OperationFailed(f"The copy from {donor.host} broke: {error} {_tail(log)}", _AGAIN) from error
+            raise OperationFailed(f"The copy from {donor.host} broke: {error} {tail(log)}", _AGAIN) from error
     # The donor ends its report with this line; the rest is for a person.
     if source.returncode != 0 or unpack.returncode != 0 or not (set(_POSITION_FILES) & set(os.listdir(target))):
         raise OperationFailed(
-            f"The copy from {donor.host} failed (donor {source.returncode}, unpacking {unpack.returncode}): {_tail(log)}", _AGAIN
+            f"The copy from {donor.host} failed (donor {source.returncode}, unpacking {unpack.returncode}): {tail(log)}", _AGAIN
         )
     return received
 
@@ -129,11 +129,3 @@ def position_of(target: Path) -> GtidSet:
 def tools_missing(which: t.Callable[[str], str | None] = shutil.which) -> list[str]:
     """What this machine lacks for a copy."""
     return [name for name in ("ssh", "mbstream", "mariadb-backup") if which(name) is None]
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return " / ".join(line.strip() for line in lines[-6:])

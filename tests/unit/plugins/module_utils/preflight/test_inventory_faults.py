@@ -140,7 +140,7 @@ def test_a_variable_that_is_not_set_is_named_once_with_the_place_to_set_it(name:
     found = [fault for fault in faults(nodes) if f"{name} is not set." in fault]
     assert len(found) == 1
     assert found[0].startswith("both nodes: ")
-    assert ("host_vars of each node" if KNOWN[name].per_host else "group_vars of the pair") in found[0]
+    assert ("hosts.yml for each node" if KNOWN[name].per_host else "group_vars of the pair") in found[0]
 
 
 SITES = [
@@ -154,6 +154,15 @@ SITES = [
     ({"php_port": 9200}, "used by the health service"),
     ({"root": "srv/blog"}, "root 'srv/blog' is not an absolute path"),
     ({"root": "/"}, "root / belongs to the system"),
+    ({"root": "/srv/www/shop/"}, "is not written plainly. Write /srv/www/shop."),
+    ({"sync": ["/usr/share/wordpress/uploads/"]}, "is not written plainly. Write /usr/share/wordpress/uploads."),
+    ({"sync": ["/usr/share//wordpress/uploads"]}, "is not written plainly. Write /usr/share/wordpress/uploads."),
+    ({"sync": ["//usr/share/wordpress/uploads"]}, "is not written plainly. Write /usr/share/wordpress/uploads."),
+    ({"root": "/shop"}, "belongs to the system"),
+    ({"root": "/root/shop"}, "belongs to the system"),
+    ({"root": "/srv/www/my shop"}, "holds .. or a character"),
+    ({"root": "/srv/www/shop:old"}, "holds .. or a character"),
+    ({"user": "tandem-hand"}, "user tandem-hand belongs to the system"),
     ({"root": "/srv/blog/../../etc"}, "holds .. or a character"),
     ({"sync": ["/var/lib"]}, "sync /var/lib belongs to the system"),
     ({"sync": ["/etc/nginx"]}, "sync /etc/nginx belongs to the system"),
@@ -257,6 +266,18 @@ def test_names_lead_to_two_different_machines() -> None:
     assert found == ["node-b: the name c.example.com does not resolve. Set ansible_host to its address."]
     found = faults(good(), hosts={"node-a": "203.0.113.11", "node-b": "192.0.2.100"}, resolve=resolve)
     assert found == ["node-b: ansible_host is tandem_outside_vip, which moves. Use an address that stays."]
+
+
+def test_faults_come_in_the_order_of_the_files_of_the_inventory() -> None:
+    nodes = good()
+    nodes["node_b"] = nodes.pop("node-b")
+    site = {**SITE, "user": "root"}
+    for variables in nodes.values():
+        variables.update(tandem_web="ngnix", tandem_outside_vip="10.0.0.1", tandem_sites=[site], tandem_failback="when_in_sync")
+        variables["tandem_secret_operator"] = "short"
+    found = faults(nodes, unreachable={"node-a": "Connection timed out"})
+    marks = ["not a host name", "tandem_web", "10.0.0.1", "user root", "tandem_failback", "tandem_failback", "tandem_secret_operator", "cannot be asked"]
+    assert [mark in fault for mark, fault in zip(marks, found, strict=True)] == [True] * len(marks), found
 
 
 def test_a_node_that_cannot_be_asked_is_one_fault() -> None:
