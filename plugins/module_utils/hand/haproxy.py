@@ -170,20 +170,17 @@ class HAProxy:
                 found[line.partition(":")[0]] = _seconds(words.get("age", "0s"))
         return found
 
-    def point_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
-        """Send everybody who waits, and everybody who comes, to one server. Does no harm twice."""
-        self._point(server, others, limit, limit)
+    def point_at(self, server: str, others: t.Iterable[str], limit: int, few: bool = False) -> None:
+        """Send everybody who waits, and everybody who comes, to one server. Does no harm twice.
 
-    def _point(self, server: str, others: t.Iterable[str], first: int, limit: int) -> None:
+        few: the first of them only, so that they are served soon; let_in lets in the rest.
+        """
+        first = min(_FIRST, limit) if few else limit
         commands = [f"set server {self._backend}/{server} health up", f"set maxconn server {self._backend}/{server} {first}"]
         for other in others:
             commands += [f"set server {self._backend}/{other} health down", f"set maxconn server {self._backend}/{other} {limit}"]
         self._tell(*commands)
         self._let_go()
-
-    def point_first_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
-        """The same for the first few who wait; let_in lets in the rest."""
-        self._point(server, others, min(_FIRST, limit), limit)
 
     def let_in(self, server: str, limit: int) -> None:
         """Everybody else, as fast as they can be served."""

@@ -25,13 +25,13 @@ _LOOKS = {
     "evidence", "logins", "peer_open", "unit", "log_executed", "apply_received", "rescue_read",
 }  # fmt: skip
 _ACTS = {
-    "rotate_binlog", "prepare_hold", "hold", "point_at", "point_first_at", "let_in", "let_through", "watch_again", "close", "open", "forget_source",
+    "rotate_binlog", "prepare_hold", "hold", "point_at", "let_in", "let_through", "watch_again", "close", "open", "forget_source",
     "semi_sync", "run_events", "prove_open", "canary_arrives", "kill_sessions", "attach", "settle", "give_addresses",
     "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply", "replace",
 }  # fmt: skip
 # Clients wait meanwhile, and a node that has lost its power would not act by them: its database comes up closed, and its proxy
 # holds nobody.
-_PASSING = {"hold", "kill_sessions", "open", "attach", "settle", "point_at", "point_first_at", "let_in", "let_through"}
+_PASSING = {"hold", "kill_sessions", "open", "attach", "settle", "point_at", "let_in", "let_through"}
 # What makes this node safer needs no operation, and waits for none.
 _FENCES = {"shut"}
 # Acts that are too large to be written down, and leave nothing to take back.

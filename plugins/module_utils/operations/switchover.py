@@ -285,7 +285,7 @@ class Switchover:
         self.plan.warnings.append(f"{self.new.name} went on before {self.old.name} listened: semi-sync is off for the moment.")
 
     def _point(self) -> str:
-        queued = both(self.old, self.new, "point_first_at", server=self.new.name, other=self.old.name, limit=self._limit)
+        queued = both(self.old, self.new, "point_at", server=self.new.name, other=self.old.name, limit=self._limit, few=True)
         self.report.pause_ms = round((self.clock() - self._held_at) * 1000, 1)
         both(self.old, self.new, "let_in", server=self.new.name, limit=self._limit)
         self.report.held = sum(answer["queued"] for answer in queued)

@@ -154,7 +154,7 @@ class Node:
     def let_through(self, server, limit):
         return None
 
-    def point_at(self, server, other, limit):
+    def point_at(self, server, other, limit, few=False):
         return {"queued": 0}
 
     def watch_again(self, seconds=5):
@@ -190,9 +190,6 @@ class Node:
     def attach(self):
         self.set_open(False)
         self.source = ADDRESSES[self.peer_name]
-
-    def point_first_at(self, server, other, limit):
-        return {"queued": 0}
 
     def let_in(self, server, limit):
         return None
