@@ -93,6 +93,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.gates import Limits
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
@@ -132,6 +133,10 @@ def main() -> None:
     report = Report()
     changed = False
     try:
+        bounds.require(
+            module.params,
+            drain=(0, 60), max_lag=(0, bounds.LONG), max_transactions_behind=(0, 2**62), max_transaction_seconds=(0, bounds.LONG),
+        )  # fmt: skip
         config = HandConfig.load()
         wanted = module.params["to"] or config.peer.name
         report.old, report.new = config.node.name, config.peer.name

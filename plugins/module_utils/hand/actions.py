@@ -47,6 +47,12 @@ class Actions:
         self._proxy: HAProxy | None = None
         self._in_flight: InFlight | None = None
 
+    def reconnect(self) -> None:
+        """Log in anew: the server may have been restarted since."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
     # Looking.
 
     def observe(self) -> Plain:
@@ -315,9 +321,7 @@ class Actions:
         try:
             return replace_data(self.config, self._source(), self._runner, seconds, self._say)
         finally:
-            if self._server is not None:
-                self._server.close()
-                self._server = None
+            self.reconnect()
 
     def _source(self) -> Source:
         peer, config = self.config.peer, self.config

@@ -38,6 +38,10 @@ class ProxyFailed(TandemError):
     """HAProxy did not do what it was told, or does not answer."""
 
 
+class ProxySilent(ProxyFailed):
+    """HAProxy does not answer: it does not run, or hangs. One that is started again holds nobody."""
+
+
 @dataclass(frozen=True)
 class Traffic:
     """Connections to one server of the writer port: in work, and waiting in the queues."""
@@ -81,7 +85,7 @@ class HAProxy:
                 while part := line.recv(65536):
                     said += part
         except OSError as error:
-            raise ProxyFailed(
+            raise ProxySilent(
                 f"HAProxy does not answer on {self._control}: {error}.", "Start it: systemctl start haproxy."
             ) from error
         return said.decode(errors="replace").strip()

@@ -12,7 +12,7 @@ import json
 import typing as t
 from pathlib import Path
 
-from ..errors import Refused, TandemError
+from ..errors import Refused, TandemError, of_the_system
 from .actions import Actions
 from .config import PROTOCOL
 from .journal import COMMIT, DIRECTORY, DOING, END, Journal, unfinished
@@ -58,12 +58,21 @@ class Hand:
                 reply = self._reply(line)
             except TandemError as error:
                 reply = {"ok": False, "kind": type(error).__name__, "message": error.message, "remedy": error.remedy}
+            except Exception as error:
+                # A full disk, or a mistake of ours: what has begun here has to be taken back, so the conversation goes on.
+                reply = self._complaint(line, error)
             try:
                 answer(json.dumps(reply, separators=(",", ":")))
             except OSError:
                 break
         if self._journal is not None and not self._journal.ended:
             recover(self._journal, self._actions, self._actions.config.node.name, self._say)
+
+    def _complaint(self, line: str, error: Exception) -> dict[str, t.Any]:
+        name = self._actions.config.node.name
+        said = of_the_system(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        self._say(f"{line[:120]!r} failed: {said}")
+        return {"ok": False, "kind": "OperationFailed", "message": f"{name}: {said}", "remedy": f"See journalctl -t tandem-hand on {name}."}
 
     def _reply(self, line: str) -> dict[str, t.Any]:
         try:

@@ -102,8 +102,8 @@ class Switchover:
         return gates
 
     def _pause_gate(self) -> Gate:
-        return Gate("max-pause", 0 < self.wish.max_pause <= _LONGEST_PAUSE, f"{self.wish.max_pause:g} s", f"at most {_LONGEST_PAUSE:g} s",
-                    "A client that has waited for 10 s is refused. Set a shorter max_pause.")  # fmt: skip
+        return Gate("max-pause", 0 < self.wish.max_pause <= _LONGEST_PAUSE, f"{self.wish.max_pause:g} s", f"more than 0 and at most {_LONGEST_PAUSE:g} s",
+                    "A client that has waited for 10 s is refused. Set another max_pause.")  # fmt: skip
 
     def _logins(self, old: dict[str, t.Any], new: dict[str, t.Any]) -> dict[str, list[str]]:
         """Asked where both databases run; where one does not, that is said already."""
