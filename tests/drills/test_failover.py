@@ -9,7 +9,6 @@ import pair
 import pytest
 from pair import must, other, playbook, primary, sql, ssh
 
-
 SAVED = "ls -d /var/lib/tandem/errant/*"
 
 

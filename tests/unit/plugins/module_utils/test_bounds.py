@@ -13,7 +13,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
 
 @pytest.mark.parametrize("value", [-1, 61, math.nan, math.inf, -math.inf])
 def test_a_number_that_makes_no_sense_is_refused(value):
-    with pytest.raises(Refused, match="drain is .*, and has to be from 0 to 60. Nothing was changed."):
+    with pytest.raises(Refused, match=r"drain is .*, and has to be from 0 to 60. Nothing was changed."):
         bounds.require({"drain": value}, drain=(0, 60))
 
 
@@ -23,5 +23,5 @@ def test_others_are_not(value):
 
 
 def test_all_that_are_wrong_are_told_at_once():
-    with pytest.raises(Refused, match="drain is -1.*keep is 0"):
+    with pytest.raises(Refused, match=r"drain is -1.*keep is 0"):
         bounds.require({"drain": -1, "keep": 0}, drain=(0, 60), keep=(1, 1000))

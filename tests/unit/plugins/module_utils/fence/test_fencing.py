@@ -104,7 +104,7 @@ def test_a_fence_that_leaks_is_an_error_and_stays_recorded(record) -> None:
 
 def test_a_fence_that_cannot_be_made_is_taken_back_and_forgotten(record) -> None:
     port = Port(breaks=True)
-    with pytest.raises(OperationFailed, match="could not be made: Somebody has a transaction open. It was taken back"):
+    with pytest.raises(OperationFailed, match=r"could not be made: Somebody has a transaction open. It was taken back"):
         fencing.fence([port], record, dry_run=False)
     assert (port.calls, record.read()) == (["fence", "unfence"], {})
 

@@ -124,7 +124,7 @@ def test_a_rejoin_whose_copy_does_not_fit_refuses_before_it_gives_anything_up(lo
     monkeypatch.setattr(attaching.Server, "at", lambda endpoint: Remote(engine, GIB))
     monkeypatch.setattr(attaching.mysql, "size_of", lambda endpoint: GIB)
     disk.free = [200 * 2**20]
-    with pytest.raises(Refused, match="has 200 MiB free; the copy needs .* Nothing was changed"):
+    with pytest.raises(Refused, match=r"has 200 MiB free; the copy needs .* Nothing was changed"):
         rejoin.rejoin(
             local, SOURCE, replace=True, discard=True, dry_run=dry_run, save_them=lambda *_arguments: pytest.fail("something was saved")
         )
@@ -138,7 +138,7 @@ def test_extra_transactions_that_cannot_be_saved_leave_no_half_file(tmp_path, mo
         yield
 
     monkeypatch.setattr(errant, "_extract", extract)
-    with pytest.raises(OperationFailed, match="1 transactions could not be saved in .*No space left on device.* Nothing was replaced"):
+    with pytest.raises(OperationFailed, match=r"1 transactions could not be saved in .*No space left on device.* Nothing was replaced"):
         errant.save(None, GtidSet.parse("0-12-1", MARIADB), tmp_path / "errant")
     assert list((tmp_path / "errant").iterdir()) == []
 
@@ -147,7 +147,7 @@ def test_a_backup_whose_file_cannot_be_written_says_so_once(tmp_path):
     """The file says it once more when it is closed: that must not be all that is told."""
     target = tmp_path / "data.gz"
     target.symlink_to("/dev/full")
-    with pytest.raises(OperationFailed, match="The copy broke: .*No space left on device"):
+    with pytest.raises(OperationFailed, match=r"The copy broke: .*No space left on device"):
         stream.pack([sys.executable, "-c", "import os; os.write(1, os.urandom(70000))"], target, 30, lambda done: None)
 
 
@@ -164,7 +164,7 @@ def wish(tmp_path, monkeypatch):
 
 def test_a_backup_that_does_not_fit_refuses_before_it_begins(wish, disk):
     disk.free = [GIB]
-    with pytest.raises(Refused, match="has 1024 MiB free; the backup, .* needs about 2508 MiB. Nothing was changed"):
+    with pytest.raises(Refused, match=r"has 1024 MiB free; the backup, .* needs about 2508 MiB. Nothing was changed"):
         making.make(wish, dry_run=False)
     assert not Path(wish.directory).exists()
 
