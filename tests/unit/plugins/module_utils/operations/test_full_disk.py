@@ -148,7 +148,7 @@ def test_a_backup_whose_file_cannot_be_written_says_so_once(tmp_path):
     target = tmp_path / "data.gz"
     target.symlink_to("/dev/full")
     with pytest.raises(OperationFailed, match=r"The copy broke: .*No space left on device"):
-        stream.pack([sys.executable, "-c", "import os; os.write(1, os.urandom(70000))"], target, 30, lambda done: None)
+        stream.pack([sys.executable, "-c", "import os; os.write(1, os.urandom(100))"], target, 30, lambda done: None)
 
 
 @pytest.fixture
