@@ -31,11 +31,11 @@ _DRIVERS = Option("words", ("read_only", "haproxy", "atlas", "grants"), many=Tru
 _PEER_IS = Option("words", ("dead", "unknown"))
 _ROLE = {"to": NODE, "move_vips": YESNO}
 _LIMITS = {
-    "max_pause": NUMBER, "drain": NUMBER, "max_lag": NUMBER, "max_transactions_behind": NUMBER, "max_transaction_seconds": NUMBER,
+    "max_pause": NUMBER, "deadline": NUMBER, "drain": NUMBER, "max_lag": NUMBER, "max_transactions_behind": NUMBER, "max_transaction_seconds": NUMBER,
     "require_semi_sync": YESNO, "report_file": FILE,
 }  # fmt: skip
 _REPORT = {"output": Option("words", ("table", "json")), "output_file": FILE}
-_REJOIN = {"discard": YESNO}
+_REJOIN = {"discard": YESNO, "deadline": NUMBER}
 _CATCHUP = {"timeout": NUMBER}
 _FENCE = {"node": Option("node", required=True), "drivers": _DRIVERS}
 
@@ -43,7 +43,7 @@ RUNBOOKS: dict[str, dict[str, Option]] = {
     "status": {**_REPORT, "fail_on": Option("words", ("never", "degraded", "down"))},
     "check": {**_REPORT, "fail_on": Option("words", ("never", "warn", "fail"))},
     "switchover": {**_ROLE, **_LIMITS},
-    "failover": {**_ROLE, "peer_is": _PEER_IS, "force_fence": YESNO, "give_up_rescue": YESNO, "report_file": FILE},
+    "failover": {**_ROLE, "peer_is": _PEER_IS, "force_fence": YESNO, "give_up_rescue": YESNO, "deadline": NUMBER, "report_file": FILE},
     "rejoin": _REJOIN,
     "catchup": _CATCHUP,
     "sync_files": {},
@@ -70,7 +70,7 @@ _ALWAYS = {"confirm": TEXT}
 # What people say for it elsewhere.
 _MEANT = {
     "target": ("to", "node", "from"), "host": ("node", "to", "from", "on"), "server": ("node", "to", "from", "on"), "primary": ("to",),
-    "new_primary": ("to",), "dead": ("peer_is",), "yes": ("confirm",), "pause": ("max_pause",), "deadline": ("max_pause",),
+    "new_primary": ("to",), "dead": ("peer_is",), "yes": ("confirm",), "pause": ("max_pause",), "timeout": ("deadline",),
     "vips": ("move_vips",), "time": ("point",),
 }  # fmt: skip
 

@@ -41,6 +41,11 @@ options:
     description: Seconds from the moment when new connections are held until the other server may open. Then everything is taken back. At most 8.
     type: float
     default: 5
+  deadline:
+    description:
+      - Seconds from the beginning until the other server may open, all waits included. Then everything is taken back.
+      - By default only the single waits are bounded.
+    type: float
   move_vips:
     description: Move the addresses to the new primary's node as well.
     type: bool
@@ -106,6 +111,7 @@ def wish_of(params: dict[str, t.Any]) -> Wish:
     return Wish(
         drain=params["drain"],
         max_pause=params["max_pause"],
+        deadline=params["deadline"],
         move_vips=params["move_vips"],
         limits=Limits(
             max_lag=params["max_lag"],
@@ -122,6 +128,7 @@ def main() -> None:
             "to": {"type": "str"},
             "drain": {"type": "float", "default": 2},
             "max_pause": {"type": "float", "default": 5},
+            "deadline": {"type": "float"},
             "move_vips": {"type": "bool", "default": False},
             "max_lag": {"type": "float", "default": 10},
             "max_transactions_behind": {"type": "int", "default": 10000},
@@ -135,7 +142,7 @@ def main() -> None:
     try:
         bounds.require(
             module.params,
-            drain=(0, 60), max_lag=(0, bounds.LONG), max_transactions_behind=(0, 2**62), max_transaction_seconds=(0, bounds.LONG),
+            drain=(0, 60), deadline=(1, bounds.LONG), max_lag=(0, bounds.LONG), max_transactions_behind=(0, 2**62), max_transaction_seconds=(0, bounds.LONG),
         )  # fmt: skip
         config = HandConfig.load()
         wanted = module.params["to"] or config.peer.name

@@ -39,11 +39,12 @@ class Wish:
     """What the operator wants. Seconds.
 
     drain: how long connections in flight may take to end by themselves; then they are ended.
-    max_pause: from the moment when new connections are held until the point of no return.
+    max_pause: from the moment when new connections are held until the point of no return. deadline: from the very beginning until then.
     """
 
     drain: float = 2.0
     max_pause: float = 5.0
+    deadline: float | None = None
     move_vips: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -136,6 +137,8 @@ class Switchover:
 
     def run(self) -> Report:
         """Do it. Raises Refused (nothing was changed), Undone or HalfDone; the report says how far it came in every case."""
+        if self.wish.deadline is not None:
+            self.plan.within(self.wish.deadline, "deadline")
         for hand in (self.old, self.new):
             self.report.warnings += hand.call(
                 "begin", operation=self.report.operation, kind="switchover", old=self.old.name, new=self.new.name
@@ -199,12 +202,12 @@ class Switchover:
     def _presync(self) -> None:
         # A canary that cannot write while the server is open would prove nothing when it is closed.
         self.old.call("prove_open", token=f"before {self.report.operation}")
-        self._wait(self.old.call("executed"), _CATCH_UP)
+        self._wait(self.old.call("executed"), self.plan.left(_CATCH_UP))
         # The old one will follow from the beginning of this file, and the first commits wait for it.
         self.new.call("rotate_binlog")
         until = self.clock() + _COMING_CLOSE
         while (started := self.clock()) < until:
-            self._wait(self.old.call("executed"), _CATCH_UP)
+            self._wait(self.old.call("executed"), self.plan.left(_CATCH_UP))
             if self.clock() - started <= _CLOSE_BEHIND:
                 return
 

@@ -181,3 +181,27 @@ def test_a_mistake_in_a_hand_does_not_end_the_conversation(make_world) -> None:
     line.break_off()
     assert world.open_nodes() == ["node-a"]
     assert not world.nodes["node-a"].holds
+
+
+@pytest.mark.parametrize("kind", ["switchover", "failover"])
+def test_over_its_deadline_everything_is_taken_back(make_world, kind) -> None:
+    for seconds in range(1, 40):
+        world = make_world()
+        clock = itertools.count().__next__  # every look takes a second
+        wish = {"deadline": float(seconds)}
+        if kind == "switchover":
+            operation = switchover.Switchover(world.line("node-a"), world.line("node-b"), switchover.Wish(max_pause=8, **wish), clock)
+        else:
+            behind(world)
+            operation = failover.Failover(
+                world.line("node-b"), world.line("node-a"), "node-a", failover.Wish(force_fence=True, **wish), "", clock
+            )
+        try:
+            operation.run()
+        except TandemError as error:
+            assert "that is allowed is over" in str(error), error
+            assert world.open_nodes() == ["node-a"], seconds
+        else:
+            assert world.open_nodes() == ["node-b"], seconds
+        world.end()
+        assert not world.violations and not any(node.holds for node in world.nodes.values())
