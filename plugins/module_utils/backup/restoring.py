@@ -179,7 +179,12 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
         if interrupted:
             _go_back(wish, directory)
             here = look(wish.endpoint, wish.datadir)
-        _keep_logs(wish, store, here, done)
+        try:
+            _keep_logs(wish, store, here, done)
+        except OSError as error:
+            why = cause(store.path, error)
+            archive.clear_partial(store.binlogs)
+            raise OperationFailed(f"The binary logs of {wish.node} could not be archived before. {why}", "Its data are as they were.") from error
         actions = done.actions
         done = plan(wish, store, here)
         done.actions = actions

@@ -71,7 +71,7 @@ class Hand:
     def _complaint(self, line: str, error: Exception) -> dict[str, t.Any]:
         name = self._actions.config.node.name
         said = of_the_system(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        self._say(f"{line[:120]!r} failed: {said}")
+        self._say(f"{line[:60]!r} failed: {said}")
         return {"ok": False, "kind": "OperationFailed", "message": f"{name}: {said}", "remedy": f"See journalctl -t tandem-hand on {name}."}
 
     def _reply(self, line: str) -> dict[str, t.Any]:
