@@ -43,7 +43,10 @@ class ActionModule(ActionBase):
         else:
             lines = self._show(found)
         if wanted["output_file"]:
-            Path(wanted["output_file"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            try:
+                Path(wanted["output_file"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            except OSError as error:
+                return {**result, "changed": False, "failed": True, "msg": f"{wanted['output_file']} was not written: {error.strerror}."}
         result.update(changed=False, **found)
         return result
 

@@ -51,7 +51,10 @@ class ActionModule(ActionBase):
         else:
             text = self._show(pair)
         if wanted["output_file"]:
-            Path(wanted["output_file"]).write_text(text + "\n", encoding="utf-8")
+            try:
+                Path(wanted["output_file"]).write_text(text + "\n", encoding="utf-8")
+            except OSError as error:
+                return {**result, "changed": False, "failed": True, "msg": f"{wanted['output_file']} was not written: {error.strerror}."}
         result.update(changed=False, state=for_machines["pair"]["state"], **for_machines)
         return result
 

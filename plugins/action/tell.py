@@ -26,7 +26,11 @@ class ActionModule(ActionBase):
         )
         for line in ["", *wanted["lines"], ""]:
             self._display.display(line)
-        if wanted["file"]:
-            Path(wanted["file"]).write_text(json.dumps(wanted["data"], indent=2, sort_keys=True) + "\n", encoding="utf-8")
         result.update(changed=False)
+        if wanted["file"]:
+            text = json.dumps(wanted["data"], indent=2, sort_keys=True) + "\n"
+            try:
+                Path(wanted["file"]).write_text(text, encoding="utf-8")
+            except OSError as error:
+                result.update(failed=True, msg=f"What is told above was done; {wanted['file']} was not written: {error.strerror}.")
         return result

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 import typing as t
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .errors import OperationFailed
+from .errors import OperationFailed, TandemError, of_the_system
 from .gtid import MARIADB, MYSQL, GtidSet
 from .runner import CommandFailed, Result
 from .server import Server
@@ -63,10 +64,29 @@ class Saved:
 
 
 def save(server: Server, errant: GtidSet, directory: Path = DIRECTORY) -> Saved:
-    """Raises OperationFailed where not all of them can be found, e.g. when their binary logs were purged."""
+    """Raises OperationFailed where not all of them can be found, e.g. when their binary logs were purged, or be written."""
     place = directory / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    try:
+        found, seen, lowest = _write(server, errant, place)
+    except (OSError, TandemError) as error:
+        shutil.rmtree(place, ignore_errors=True)
+        said = of_the_system(error) if isinstance(error, OSError) else error.message
+        raise OperationFailed(
+            f"{errant.count()} transactions could not be saved in {place}: {said}", "Nothing was replaced. Mend that, then run this again."
+        ) from error
+    missing = (errant - seen).below(lowest)
+    if missing:
+        raise OperationFailed(
+            f"{missing.count()} of {errant.count()} transactions are in no binary log any more: {missing}. What was found is in {place}.",
+            "Nothing was replaced. If they do not matter, copy the primary over them: playbooks/rejoin.yml -e discard=true.",
+        )
+    return Saved(str(place), len(found), str(errant))
+
+
+def _write(server: Server, errant: GtidSet, place: Path) -> tuple[list[Transaction], GtidSet, dict[int, int]]:
+    """What was found, its GTIDs, and the lowest sequence number of each domain of MariaDB."""
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.chmod(directory, 0o700)
+    os.chmod(place.parent, 0o700)
     found: list[Transaction] = []
     seen = GtidSet(errant.flavor)
     lowest: dict[int, int] = {}
@@ -75,17 +95,14 @@ def save(server: Server, errant: GtidSet, directory: Path = DIRECTORY) -> Saved:
         for transaction in _extract(server, errant, sql, lowest):
             found.append(transaction)
             seen = seen | _one(transaction.gtid, errant.flavor)
+        # Before the data that still hold them are given up.
+        sql.flush()
+        os.fsync(sql.fileno())
     _name_columns(server, found)
     text = json.dumps([asdict(transaction) for transaction in found], indent=2, ensure_ascii=False)
     (place / "transactions.json").write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
     os.chmod(place / "transactions.json", 0o600)
-    missing = (errant - seen).below(lowest)
-    if missing:
-        raise OperationFailed(
-            f"{missing.count()} of {errant.count()} transactions are in no binary log any more: {missing}. What was found is in {place}.",
-            "Nothing was replaced. If they do not matter, copy the primary over them: playbooks/rejoin.yml -e discard=true.",
-        )
-    return Saved(str(place), len(found), str(errant))
+    return found, seen, lowest
 
 
 def _one(gtid: str, flavor: str) -> GtidSet:

@@ -18,6 +18,12 @@ class TandemError(Exception):
         return f"{self.message} {self.remedy}" if self.remedy else self.message
 
 
+def of_the_system(error: OSError) -> str:
+    """What the operating system said, in a sentence: with the file, without its number for it."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error or type(error).__name__}."
+
+
 class GtidError(TandemError):
     """Text that is not a GTID set."""
 

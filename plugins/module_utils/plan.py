@@ -67,7 +67,7 @@ class InDoubt(OperationFailed):
 class Plan:
     """Steps before the point of no return, the point itself, and steps after it.
 
-    deadline: clock value until when the point must be reached; set it with :meth:`within`. Checked before every step.
+    deadline: clock value until when the point must be reached; set it with :meth:`within`. Checked before every step. The nearest counts.
     """
 
     before: t.Sequence[Step]
@@ -78,12 +78,15 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     deadline: float | None = None
     committed: bool = False
+    _name: str = ""
     _began: float = 0.0
     _pending: list[Step] = field(default_factory=list)
 
-    def within(self, seconds: float) -> None:
-        """From now on the point of no return has to be reached within so many seconds."""
-        self.deadline = self.clock() + seconds
+    def within(self, seconds: float, name: str = "max_pause") -> None:
+        """From now on the point of no return has to be reached within so many seconds. name: what the operator calls that."""
+        until = self.clock() + seconds
+        if self.deadline is None or until < self.deadline:
+            self.deadline, self._name = until, name
 
     def left(self, most: float) -> float:
         """Seconds that a wait may take; raises OperationFailed when there are none left."""
@@ -91,8 +94,9 @@ class Plan:
             return most
         left = self.deadline - self.clock()
         if left <= 0:
+            what = "pause" if self._name == "max_pause" else "time"
             raise OperationFailed(
-                "The pause that is allowed is over.", "Run this again when there is less load, or allow a longer max_pause."
+                f"The {what} that is allowed is over ({self._name}).", f"Run this again when there is less load, or allow a longer {self._name}."
             )
         return min(most, left)
 

@@ -20,6 +20,9 @@ from .state import ABSENT, RUNNING, STOPPED, UNKNOWN, Replication, ServerState, 
 _SYSTEM_SCHEMAS = {"mysql", "sys", "information_schema", "performance_schema", "ndbinfo", SCHEMA}
 _NO_SUCH_TABLE = (1049, 1146)
 _NO_SUCH_THREAD = 1094
+_LOCK_WAIT = 1205
+# Seconds for which closing waits for what has written and not committed; others wait meanwhile.
+_CLOSE_LOCK = 5
 _SERVERS_OWN = ("root", "system user", "event_scheduler", "unauthenticated user", "mysql.session", "mysql.sys", "debian-sys-maint", "")
 _TRANSACTIONS = ("gtid_executed", "gtid_binlog_state", "gtid_slave_pos")
 _LOOK_PAUSE = 0.003
@@ -153,7 +156,7 @@ class Server:
         return True
 
     def rotate_binlog(self) -> None:
-        """Begin a new binary log: a replica that comes is served from the beginning of a file, however much of it it has."""
+        """Begin a new binary log: a replica that comes is served from the beginning of a file."""
         self._run("FLUSH LOCAL BINARY LOGS")
 
     def _lineage(self) -> str:
@@ -180,17 +183,33 @@ class Server:
 
     # What changes the role.
 
-    def close_for_writes(self, wait: int | None = None) -> None:
+    def close_for_writes(self, wait: int = _CLOSE_LOCK) -> None:
         """Nobody but this pair's own accounts can write afterwards; on MySQL not even they.
 
-        wait: seconds after which the server itself gives up waiting for statements that write (None: its own setting).
+        wait: seconds after which the server itself gives up waiting for transactions that have written.
         A wait that only the client ends would go on inside the server and block everybody (its lock is queued).
         """
-        if wait is not None:
-            self._connection.rows("SET SESSION lock_wait_timeout = %s", [wait])
-        self._run("SET GLOBAL read_only = ON")
-        if self.dialect.engine == MYSQL:
-            self._run("SET GLOBAL super_read_only = ON")
+        self._connection.rows("SET SESSION lock_wait_timeout = %s", [wait])
+        try:
+            self._run("SET GLOBAL read_only = ON")
+            if self.dialect.engine == MYSQL:
+                self._run("SET GLOBAL super_read_only = ON")
+        except StatementFailed as error:
+            if error.code != _LOCK_WAIT or not wait:
+                raise
+            raise StatementFailed(
+                f"It was not closed for writes within {wait} s: {self._in_the_way()}.", "Let that end, or end it (KILL).", error.code
+            ) from error
+
+    def _in_the_way(self) -> str:
+        """Whose transactions or locks closing waits for, as far as can be told."""
+        rows = self._connection.rows(self.dialect.show_sessions)
+        told = [
+            f"session {row['id']} of {row['user']}, a transaction open for {row['transaction_seconds'] or 0:.0f} s"
+            for row in rows
+            if row["in_transaction"] and str(row["user"]) != "system user"
+        ]
+        return "; ".join(told[:3]) or "somebody holds a lock (LOCK TABLES, a backup, or a statement that runs)"
 
     def close_for_applications(self) -> None:
         """Ordinary accounts may not write; administrators may."""
@@ -304,7 +323,7 @@ class Server:
             left = deadline - clock()
             if left <= 0:
                 return False
-            # The wait of the server has whole seconds; looking often costs little for as long as clients wait.
+            # The wait of the server has whole seconds; clients wait.
             time.sleep(min(left, _LOOK_PAUSE))
         return True
 
@@ -386,8 +405,6 @@ class Server:
             self._run(f"ALTER DEFINER = {_quoted(user)}@{_quoted(host)} EVENT {event} {end}")
             names.append(f"{row['place']}.{row['name']}")
         return names
-
-    # What waits.
 
     def apply_received(self, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> None:
         """Wait until everything that was received has been applied."""

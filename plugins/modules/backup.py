@@ -111,8 +111,9 @@ binlogs:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.making import FULL, QUICK, Wish, make
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError, of_the_system
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, endpoint_here
 
 
@@ -144,9 +145,12 @@ def main() -> None:
         say=module.log,
     )
     try:
+        bounds.require(params, keep=(1, 100000), timeout=(1, bounds.LONG))
         made = make(wish, dry_run=module.check_mode)
-    except (TandemError, OSError) as error:
+    except TandemError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{params['name']}: {of_the_system(error)}")
     module.exit_json(
         changed=bool(made.actions),
         actions=made.actions,

@@ -45,6 +45,11 @@ options:
     description: Go on without what only the old primary has. It is reported as lost.
     type: bool
     default: false
+  deadline:
+    description:
+      - Seconds from the beginning until this server may open, all waits included. Then everything is taken back.
+      - By default only the single waits are bounded.
+    type: float
   move_vips:
     description: Take the addresses to this node as well, if they are not here already.
     type: bool
@@ -87,6 +92,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.failover import (
@@ -105,6 +111,7 @@ def main() -> None:
             "force_fence": {"type": "bool", "default": False},
             "give_up_rescue": {"type": "bool", "default": False},
             "move_vips": {"type": "bool", "default": True},
+            "deadline": {"type": "float"},
             "peer_outside_address": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
@@ -114,10 +121,12 @@ def main() -> None:
         force_fence=module.params["force_fence"],
         give_up_rescue=module.params["give_up_rescue"],
         move_vips=module.params["move_vips"],
+        deadline=module.params["deadline"],
         outside=module.params["peer_outside_address"],
     )
     report = Report(result="refused")
     try:
+        bounds.require(module.params, deadline=(1, bounds.LONG))
         config = HandConfig.load()
         report.old, report.new = config.peer.name, config.node.name
         with hands(config) as (here, there, why):

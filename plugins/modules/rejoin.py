@@ -83,7 +83,7 @@ story:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError, of_the_system
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, OPERATOR_OPTIONS
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.asked import REPLICA_OPTIONS, local_of, source_of
@@ -122,6 +122,8 @@ def main() -> None:
             )
     except TandemError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{module.params['name']}: {of_the_system(error)}")
     module.exit_json(
         changed=bool(done.actions),
         way=done.way,

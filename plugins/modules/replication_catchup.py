@@ -79,6 +79,7 @@ story:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.login import (
     LOGIN_OPTIONS,
@@ -106,6 +107,7 @@ def main() -> None:
     )
     params = module.params
     try:
+        bounds.require(params, timeout=(0, bounds.LONG), stuck_after=(1, bounds.LONG))
         source = Server.at(endpoint_there(params, params["source_host"], params["source_port"]))
         try:
             wanted = source.executed()

@@ -133,6 +133,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring import (
     LATEST,
     Restored,
@@ -144,7 +145,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring impor
     to_server,
 )
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.store import Store
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError, of_the_system
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, endpoint_here
 from ansible_collections.tandem.lemp.plugins.module_utils.runner import Runner, Service
 
@@ -227,9 +228,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
+        bounds.require(module.params, timeout=(1, bounds.LONG))
         result = run(module)
-    except (TandemError, OSError) as error:
+    except TandemError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{module.params['name']}: {of_the_system(error)}")
     module.exit_json(**result)
 
 

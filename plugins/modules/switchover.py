@@ -41,6 +41,11 @@ options:
     description: Seconds from the moment when new connections are held until the other server may open. Then everything is taken back. At most 8.
     type: float
     default: 5
+  deadline:
+    description:
+      - Seconds from the beginning until the other server may open, all waits included. Then everything is taken back.
+      - By default only the single waits are bounded.
+    type: float
   move_vips:
     description: Move the addresses to the new primary's node as well.
     type: bool
@@ -93,6 +98,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.gates import Limits
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
@@ -105,6 +111,7 @@ def wish_of(params: dict[str, t.Any]) -> Wish:
     return Wish(
         drain=params["drain"],
         max_pause=params["max_pause"],
+        deadline=params["deadline"],
         move_vips=params["move_vips"],
         limits=Limits(
             max_lag=params["max_lag"],
@@ -121,6 +128,7 @@ def main() -> None:
             "to": {"type": "str"},
             "drain": {"type": "float", "default": 2},
             "max_pause": {"type": "float", "default": 5},
+            "deadline": {"type": "float"},
             "move_vips": {"type": "bool", "default": False},
             "max_lag": {"type": "float", "default": 10},
             "max_transactions_behind": {"type": "int", "default": 10000},
@@ -132,6 +140,10 @@ def main() -> None:
     report = Report()
     changed = False
     try:
+        bounds.require(
+            module.params,
+            drain=(0, 60), deadline=(1, bounds.LONG), max_lag=(0, bounds.LONG), max_transactions_behind=(0, 2**62), max_transaction_seconds=(0, bounds.LONG),
+        )  # fmt: skip
         config = HandConfig.load()
         wanted = module.params["to"] or config.peer.name
         report.old, report.new = config.node.name, config.peer.name

@@ -89,6 +89,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
@@ -160,6 +161,7 @@ def main() -> None:
         supports_check_mode=True,
     )  # fmt: skip
     try:
+        bounds.require(module.params, drain=(0, 600), timeout=(0, bounds.LONG))
         config = HandConfig.load()
         with held(config.node.name, not module.check_mode):
             server = Server.at(config.root())

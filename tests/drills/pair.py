@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,12 +91,22 @@ def ssh_argv(node: str, command: str) -> list[str]:
     keys = ROOT / ".lab" / NAME / "ssh"
     return [
         "ssh", "-q", "-i", str(keys / "id_ed25519"), "-o", f"UserKnownHostsFile={keys / 'known_hosts'}", "-o", "BatchMode=yes",
-        "-o", "ConnectTimeout=5", f"root@10.{NET}.30.{NODES[node]}", command,
+        "-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2", "-o", "ControlMaster=auto",
+        "-o", "ControlPersist=30", "-o", f"ControlPath={_lines() / node}", f"root@10.{NET}.30.{NODES[node]}", command,
     ]  # fmt: skip
+
+
+def _lines() -> Path:
+    """Where connections that are kept live: a short path, as sockets want it."""
+    place = Path(tempfile.gettempdir()) / f"tandem-{NAME}-{NET}-{os.getuid()}"
+    place.mkdir(mode=0o700, exist_ok=True)
+    return place
 
 
 def fault(verb: str, node: str, *more: str) -> None:
     """A fault of the lab, or its end."""
+    # A connection that is kept would hang for as long as nothing is heard.
+    subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={_lines() / node}", node], capture_output=True, check=False)
     argv = ["python3", str(ROOT / "tests/lab/lab.py"), "--name", NAME, "--net", NET, "fault", verb, node, *more]
     subprocess.run(argv, check=True, capture_output=True, cwd=ROOT)
 
@@ -158,49 +171,85 @@ def wait(what: str, condition: Callable[[], bool], seconds: float = PATIENCE) ->
         time.sleep(0.5)
 
 
-def wait_until_whole() -> None:
-    """Both nodes healthy, one primary, its replica in step."""
+@dataclass(frozen=True)
+class Seen:
+    """One node at a glance. closed: None, its database does not answer."""
+
+    closed: bool | None
+    source: str
+    replicates: bool
+    severity: int | None
+    addresses: tuple[str, ...]
+    limits: tuple[str, ...]
+    leads_to: tuple[str, ...]
+
+
+_GLANCE = f"""
+mysql --vertical -e 'SELECT @@global.read_only AS closed; SHOW {REPLICA} STATUS' 2>/dev/null; echo @@@
+curl -s -m 2 http://127.0.0.1:9200/status.json; echo @@@
+ip -brief -4 address; echo @@@
+echo show stat | socat - /run/haproxy/admin.sock 2>/dev/null || python3 -c "import socket; s = socket.socket(1)
+s.connect('/run/haproxy/admin.sock'); s.send(b'show stat\\n'); print(s.makefile().read())"
+"""
+
+
+def glance(node: str) -> Seen:
+    """All that the drills compare, asked at once."""
+    said = ssh(node, _GLANCE).text.split("@@@\n") + ["", "", ""]
+    database, daemon, addresses, proxy = said[:4]
+    told = dict(re.findall(r"^ *(\w+): (.*)$", database.replace("Slave_", "Replica_").replace("Master", "Source"), re.MULTILINE))
+    with contextlib.suppress(ValueError):
+        daemon = json.loads(daemon)["severity"]
+    rows = [line.split(",") for line in proxy.splitlines() if line.startswith("sql_writer,server")]
+    return Seen(
+        closed=None if "closed" not in told else told["closed"] not in ("0", "OFF"),
+        source=told.get("Source_Host", "").strip(),
+        replicates=[told.get(f"Replica_{name}_Running") for name in ("IO", "SQL")] == ["Yes", "Yes"] and told["Seconds_Behind_Source"] == "0",
+        severity=daemon if isinstance(daemon, int) else None,
+        addresses=tuple(sorted(word.partition("/")[0] for word in addresses.split() if word.partition("/")[0].endswith(".100"))),
+        limits=tuple(sorted(row[6] for row in rows)),
+        leads_to=tuple(row[1] for row in rows if row[17].startswith("UP") and not row[1].endswith("-read")),
+    )
+
+
+def both() -> dict[str, Seen]:
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(PAIR, pool.map(glance, PAIR), strict=True))
+
+
+def _whole(seen: dict[str, Seen]) -> bool:
+    """Both nodes well, one primary, its replica in step, all proxies lead there, one node has the addresses."""
+    open_nodes = [node for node, one in seen.items() if one.closed is False]
+    replicas = [one for one in seen.values() if one.closed]
+    return (
+        len(open_nodes) == len(replicas) == 1
+        and replicas[0].replicates
+        and all(one.severity == 0 and one.leads_to == (open_nodes[0],) for one in seen.values())
+        and sorted(len(one.addresses) for one in seen.values()) == [0, 2]
+    )
+
+
+def wait_until_whole(thorough: bool = False) -> None:
+    """thorough: status.yml has to find nothing wrong either, which takes seconds."""
     last: dict[str, Any] = {}
 
     def whole() -> bool:
-        # A quick look before the thorough one: the playbook takes seconds.
-        if sorted(map(str, map(read_only, PAIR))) != ["False", "True"]:
+        last["seen"] = both()
+        if not _whole(last["seen"]):
             return False
-        last.update(status())
-        return bool(last["pair"]["state"] == "healthy")
+        if thorough:
+            last.update(status())
+        return not thorough or bool(last["pair"]["state"] == "healthy")
 
     try:
         wait("the pair is healthy", whole)
     except AssertionError as error:
-        raise AssertionError(f"{error}: {json.dumps(last.get('pair'))}") from None
+        raise AssertionError(f"{error}: {last.get('seen')} {json.dumps(last.get('pair'))}") from None
 
 
 def roles() -> dict[str, Any]:
     """What a refusal must not change: who is open, who follows whom, who holds the addresses, whether proxies hold."""
-    stats = {
-        node: ssh(node, "echo show stat | socat - /run/haproxy/admin.sock 2>/dev/null || python3 -c \"import socket;s=socket.socket(1);"
-                  "s.connect('/run/haproxy/admin.sock');s.send(b'show stat\\n');print(s.makefile().read())\"").text
-        for node in PAIR
-    }  # fmt: skip
-    limits = {node: sorted(line.split(",")[6] for line in text.splitlines() if line.startswith("sql_writer,server")) for node, text in stats.items()}
-    return {
-        "read_only": {node: read_only(node) for node in PAIR},
-        "addresses": {node: sorted(holds(node)) for node in PAIR},
-        "limits": limits,
-        "channels": {node: replication_source(node) for node in PAIR},
-    }
-
-
-def holds(node: str) -> set[str]:
-    """The addresses of the pair that a node has."""
-    words = ssh(node, "ip -brief -4 address").text.split()
-    return {word.partition("/")[0] for word in words if word.partition("/")[0].endswith(".100")}
-
-
-def replication_source(node: str) -> str:
-    """Whom it is told to follow."""
-    lines = sql(node, f"SHOW {REPLICA} STATUS", "--vertical").splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if "_Host:" in line), "")
+    return {node: (one.closed, one.source, one.addresses, one.limits) for node, one in both().items()}
 
 
 def site_password() -> str:

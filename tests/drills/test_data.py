@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import disks
 import pair
 from pair import must, other, playbook, primary, sql, ssh
 
@@ -45,6 +46,26 @@ def test_a_dropped_table_comes_back() -> None:
     for node in pair.PAIR:
         assert sql(node, "SELECT GROUP_CONCAT(id ORDER BY id) FROM blog.tandem_kept") == "1,2"
     sql(primary(), "DROP TABLE blog.tandem_kept")
+
+
+# The copy of the backup has come to its disk, and is not there yet.
+COPYING = {"mariadb": f"[ -s {disks.BACKUPS}/.work/made/data.mbstream.gz ]", "mysql": f"[ -d {disks.BACKUPS}/.work/copy/data/mysql ]"}
+
+
+def test_a_disk_that_is_too_small_or_fills_holds_no_half_backup() -> None:
+    replica = other(primary())
+    with disks.of_backups(replica, 100) as disk:
+        before = pair.roles()
+        refused = playbook("backup", verify="quick", directory=disk.path)
+        assert refused.status != 0 and refused.says("has 100 MiB free; the backup,"), refused.text[-2000:]
+        assert disk.contents() == []
+        disk.leave(4000)
+        with disk.filling(COPYING[pair.ENGINE]):
+            broken = playbook("backup", verify="quick", directory=disk.path)
+        assert broken.status != 0 and broken.says(f"No backup of {replica} was made."), broken.text[-2000:]
+        assert "Traceback" not in broken.text
+        assert disk.contents() == [".lock"]
+        assert pair.roles() == before
 
 
 def test_both_nodes_are_updated_and_rebooted_and_nobody_loses_anything() -> None:

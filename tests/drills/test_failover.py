@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import disks
 import pair
 import pytest
 from pair import must, other, playbook, primary, sql, ssh
+
+SAVED = "ls -d /var/lib/tandem/errant/*"
 
 
 def test_a_lost_node_is_followed_by_the_survivor_and_comes_home() -> None:
@@ -66,20 +69,49 @@ def test_what_only_the_dead_database_has_is_rescued() -> None:
     assert not pair.missing(written, old)
 
 
-def test_errant_transactions_are_saved_before_they_are_replaced() -> None:
+# The copy has come to the disk of its own that the drill gave it, and is not there yet.
+COPYING = {
+    "mariadb": f"[ $(du -sm {disks.DATA}/.tandem/seed 2>/dev/null | cut -f 1 || echo 0) -gt 4 ]",
+    "mysql": f"ls {disks.DATA}/#clone/#view_progress 2>/dev/null",
+}
+
+
+def test_errant_transactions_are_saved_before_they_are_replaced_and_a_full_disk_replaces_nothing() -> None:
     replica = other(primary())
+    with disks.of_data(replica) as disk:
+        replaced_by_a_copy(replica, disk)
+
+
+def replaced_by_a_copy(replica: str, disk: disks.Disk) -> None:
     sql(replica, "SET GLOBAL read_only = 0; CREATE TABLE IF NOT EXISTS tandem_errant (id INT PRIMARY KEY, what VARCHAR(20));"
                  " INSERT INTO tandem_errant VALUES (7, 'only here')", "blog")  # fmt: skip
     sql(replica, "SET GLOBAL read_only = 1" + ("; SET GLOBAL super_read_only = 1" if pair.ENGINE == "mysql" else ""))
     unasked = playbook("rejoin")
     assert unasked.status != 0 and unasked.says("say -e confirm=yes")
     assert sql(replica, "SELECT what FROM tandem_errant", "blog") == "only here"
+    disk.leave(100)
+    before, saved_before = pair.roles(), ssh(replica, SAVED).text
     refused = playbook("switchover", confirm="yes")
-    assert refused.status != 0 and refused.says("no-errant"), refused.text[-2000:]
+    assert refused.status != 0 and refused.says("no-errant") and refused.says("disk: found 100 MiB free"), refused.text[-2000:]
+    for extra in ({"confirm": "yes"}, {"confirm": "yes", "discard": True}):
+        refused = playbook("rejoin", **extra)
+        assert refused.status != 0 and refused.says("has 100 MiB free; the copy needs"), refused.text[-2000:]
+    assert (pair.roles(), ssh(replica, SAVED).text) == (before, saved_before)
+    assert sql(replica, "SELECT what FROM tandem_errant", "blog") == "only here"
+    disk.leave(2000)
+    with disk.filling(COPYING[pair.ENGINE]):
+        broken = playbook("rejoin", confirm="yes")
+    assert broken.status != 0 and "Traceback" not in broken.text, broken.text[-2000:]
+    if pair.ENGINE == "mariadb":
+        # CLONE has no room beside the old data: it has given them up by now.
+        assert broken.says(f"The disk of {disks.DATA} is full"), broken.text[-2000:]
+        assert ".tandem" not in disk.contents()
+        assert sql(replica, "SELECT what FROM tandem_errant", "blog") == "only here"
+    disk.leave(2000)
     must(playbook("rejoin", confirm="yes"))
     pair.wait_until_whole()
     assert sql(replica, "SHOW TABLES LIKE 'tandem_errant'", "blog") == ""
-    newest = ssh(replica, "ls -d /var/lib/tandem/errant/* | tail -n 1").text.strip()
+    newest = ssh(replica, SAVED).text.split()[-1]
     saved = json.loads(ssh(replica, f"cat {newest}/transactions.json").text)
     rows = [change["after"] for transaction in saved for change in transaction["changes"]]
     assert {"id": "7", "what": "'only here'"} in rows

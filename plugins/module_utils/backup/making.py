@@ -12,20 +12,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..connection import Connection, Endpoint
-from ..errors import OperationFailed, Refused
+from ..errors import OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, GtidSet
+from ..room import cause, mib, require_rest
 from ..runner import Runner
 from ..server import Server, look
 from ..state import ServerState
 from . import archive, engines, scratch
 from .manifest import Manifest, name_of, seconds, stamp, surplus
 from .scratch import Scratch
-from .store import Store, mib
+from .store import Store
 from .stream import Packed
 
 FULL, QUICK = "full", "quick"
 # What scratch instances are for, and are called.
 VERIFY, RESTORE = "verify", "restore"
+_KEPT = "Nothing was published, and nothing of it was kept."
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,30 @@ def make(wish: Wish, *, dry_run: bool) -> Made:
                 made.backup = _copy(wish, store, seen, size)
                 made.path = str(store.path / made.backup.name)
                 made.actions.append(f"backed up {wish.node} to {made.path}")
+        except (TandemError, OSError) as error:
+            raise OperationFailed(f"No backup of {wish.node} was made. {cause(store.path, error)}", _KEPT) from error
         finally:
             store.done()
         if wish.binlogs:
-            made.binlogs = [one.stored_as for one in keep_binlogs(wish.endpoint, seen.engine, store, wish.say)]
-            if made.binlogs:
-                made.actions.append(f"archived {len(made.binlogs)} binary logs")
+            _archive(wish, seen, store, made)
         if wish.copy:
             made.removed = _retain(store, wish.keep)
             made.actions += [f"removed {name}" for name in made.removed]
     return made
+
+
+def _archive(wish: Wish, seen: ServerState, store: Store, made: Made) -> None:
+    try:
+        made.binlogs = [one.stored_as for one in keep_binlogs(wish.endpoint, seen.engine, store, wish.say)]
+    except (TandemError, OSError) as error:
+        why = cause(store.path, error)
+        archive.clear_partial(store.binlogs)
+        raise OperationFailed(
+            f"The binary logs of {wish.node} could not be archived. {why}",
+            f"{f'The backup {made.path} is whole, and stays. ' if made.path else ''}Mend that, then run this again with -e only=binlogs.",
+        ) from error
+    if made.binlogs:
+        made.actions.append(f"archived {len(made.binlogs)} binary logs")
 
 
 def keep_binlogs(endpoint: Endpoint, engine: str, store: Store, say: t.Callable[[str], None]) -> list[archive.LogFile]:
@@ -169,7 +185,7 @@ def _copy(wish: Wish, store: Store, seen: ServerState, size: int) -> Manifest:
     before = engines.executed_by(wish.endpoint)
     wish.say(f"copying about {mib(size)} of {wish.node}")
     target = made / engines.file_of(seen.engine)
-    packed = engines.take(wish.endpoint, seen.engine, datadir, place, target, wish.timeout, _progress(wish.say, "copied", size))
+    packed = engines.take(wish.endpoint, seen.engine, datadir, place, target, wish.timeout, _progress(wish, store, size))
     taken = wish.now()
     after = engines.executed_by(wish.endpoint)
     with Connection(wish.endpoint) as server:
@@ -265,9 +281,14 @@ def _retain(store: Store, keep: int) -> list[str]:
     return gone
 
 
-def _progress(say: t.Callable[[str], None], what: str, size: int) -> t.Callable[[int], None]:
-    tell = _every_ten_seconds(say)
-    return lambda done: tell(f"{what} {mib(done)} of about {mib(size)}")
+def _progress(wish: Wish, store: Store, size: int) -> t.Callable[[int], None]:
+    tell = _every_ten_seconds(wish.say)
+
+    def progress(done: int) -> None:
+        require_rest(store.path)
+        tell(f"copied {mib(done)} of about {mib(size)}")
+
+    return progress
 
 
 def _every_ten_seconds(say: t.Callable[[str], None], clock: t.Callable[[], float] = time.monotonic) -> t.Callable[[str], None]:

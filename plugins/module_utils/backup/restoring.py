@@ -14,6 +14,7 @@ from pathlib import Path
 from ..connection import Connection, Endpoint
 from ..errors import OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, MYSQL, GtidSet
+from ..room import cause, mib
 from ..runner import Runner, Service
 from ..seed.datadir import DataDirectory
 from ..server import Server, look
@@ -23,7 +24,7 @@ from .making import RESTORE, keep_binlogs
 from .manifest import Manifest, seconds
 from .replay import NOW, Point, Replay, plan_replay, point_of, replay
 from .scratch import Scratch, own
-from .store import Store, mib
+from .store import Store
 from .stream import checksum
 
 LATEST = "latest"
@@ -132,8 +133,11 @@ def to_scratch(wish: Wish, *, dry_run: bool) -> Restored:
         store.look.mkdir(mode=0o700)
         try:
             server = _build(wish, store, done, store.look, LOOK)
-        except BaseException:
+        except BaseException as error:
+            why = cause(store.path, error) if isinstance(error, (TandemError, OSError)) else ""
             remove_scratch(wish, dry_run=False)
+            if why:
+                raise OperationFailed(f"There is no scratch instance. {why}", "Nothing of it was kept.") from error
             raise
     done.socket = server.socket
     client = "mariadb" if done.backup.engine == MARIADB else "mysql"
@@ -175,7 +179,12 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
         if interrupted:
             _go_back(wish, directory)
             here = look(wish.endpoint, wish.datadir)
-        _keep_logs(wish, store, here, done)
+        try:
+            _keep_logs(wish, store, here, done)
+        except OSError as error:
+            why = cause(store.path, error)
+            archive.clear_partial(store.binlogs)
+            raise OperationFailed(f"The binary logs of {wish.node} could not be archived before. {why}", "Its data are as they were.") from error
         actions = done.actions
         done = plan(wish, store, here)
         done.actions = actions
@@ -189,9 +198,12 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
             history = _history(wish, done, here)
             _forget_machine(server, history)
             server.stop()
-        except BaseException:
+        except BaseException as error:
+            why = cause(directory.path, error) if isinstance(error, (TandemError, OSError)) else ""
             scratch.remove(RESTORE, wish.runner)
             shutil.rmtree(directory.work, ignore_errors=True)
+            if why:
+                raise OperationFailed(f"{done.backup.name} could not be restored on {wish.node}. {why}", "Its data are as they were.") from error
             raise
         for name in _MACHINE:
             if (directory.path / name).exists():

@@ -13,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 from ..errors import OperationFailed, Refused
+from ..room import free, mib
 from .manifest import FILE, Manifest, is_name
 
 _RESERVE = 256 * 1024 * 1024
@@ -29,14 +30,11 @@ class Store:
 
     def require_space(self, needed: int, purpose: str) -> None:
         """Looks before anything is made. Raises Refused."""
-        there = self.path
-        while not there.exists():
-            there = there.parent
-        free = shutil.disk_usage(there).free
+        left = free(self.path)
         wanted = int(needed * 1.1) + _RESERVE
-        if free < wanted:
+        if left < wanted:
             raise Refused(
-                f"{there} has {mib(free)} free; {purpose} needs about {mib(wanted)}.",
+                f"{self.path} has {mib(left)} free; {purpose} needs about {mib(wanted)}.",
                 "Nothing was changed. Make room, keep fewer backups, or name another directory.",
             )
 
@@ -121,7 +119,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def mib(size: int) -> str:
-    return f"{size // (1024 * 1024)} MiB"

@@ -16,7 +16,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import OperationFailed
+from ..errors import OperationFailed, of_the_system
 from ..runner import tail
 
 _CHUNK = 1024 * 1024
@@ -26,7 +26,7 @@ _LEVEL = 1
 # Nothing for this long: the program is stuck.
 _STALLED = 300
 _CHANGED = "its checksum is not the one in its manifest"
-_AGAIN = "Nothing of it was kept. Mend what it says and run this again."
+_AGAIN = "Mend what it says and run this again."
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,16 @@ def pack(
     clock: t.Callable[[], float] = time.monotonic,
 ) -> Packed:
     """What the program writes, as a gzip file. Raises OperationFailed."""
+    try:
+        return _pack(argv, target, timeout, progress, clock)
+    except OSError as error:
+        # A file that cannot be written says so once more when it is closed.
+        raise OperationFailed(f"The copy broke: {of_the_system(error)}", _AGAIN) from error
+
+
+def _pack(
+    argv: t.Sequence[str], target: Path, timeout: float, progress: t.Callable[[int], None], clock: t.Callable[[], float]
+) -> Packed:
     deadline = clock() + timeout
     digest = hashlib.sha256()
     squeeze = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
-from ..errors import Refused
+from ..errors import OperationFailed, Refused, TandemError
 from .driver import Driver
 from .read_only import ReadOnly
 from .record import Record
@@ -51,9 +51,7 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
         if dry_run:
             continue
         if not was:
-            planned = driver.plan()
-            record.keep(driver.name, planned)
-            driver.fence(planned)
+            _make(driver, record)
         if driver.sufficient:
             outcome.proof[driver.name] = driver.prove()
         else:
@@ -61,6 +59,27 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
     for driver in late:
         outcome.proof[driver.name] = driver.prove()
     return outcome
+
+
+def _make(driver: Driver, record: Record) -> None:
+    """One that cannot be made is taken back, and forgotten unless it was half made before."""
+    planned = driver.plan()
+    new = driver.name not in record.read()
+    record.keep(driver.name, planned)
+    try:
+        driver.fence(planned)
+    except TandemError as error:
+        if not new or driver.fenced():
+            raise
+        try:
+            driver.unfence(planned)
+        except TandemError as second:
+            raise OperationFailed(
+                f"The fence by {driver.name} could not be made: {error} Nor could it be taken back: {second}",
+                "Run playbooks/unfence.yml when that is mended.",
+            ) from error
+        record.drop(driver.name)
+        raise OperationFailed(f"The fence by {driver.name} could not be made: {error}", "It was taken back.") from error
 
 
 def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
@@ -78,7 +97,11 @@ def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Ou
             if not driver.stays_closed(recorded):
                 outcome.proof[driver.name] = driver.allowed()
             elif was:
-                outcome.proof[driver.name] = "it was closed before it was fenced, and stays closed"
+                outcome.proof[driver.name] = (
+                    "it follows the other one, which takes writes now, and stays closed"
+                    if recorded and recorded.get("was_open")
+                    else "it was closed before it was fenced, and stays closed"
+                )
         elif driver.name == "grants" and recorded is None:
             continue
         todo.append((driver, recorded))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..connection import Connection
-from ..decide import Node, Verdict
+from ..decide import Node, Verdict, follows
 from ..errors import AccessDenied
 from ..hand.actions import Actions
 from ..operations.opening import open_for_writes
@@ -33,6 +33,7 @@ class ReadOnly:
         self._peer_is_dead = peer_is_dead
         self._drain = drain
         self._timeout = timeout
+        self._replaced: bool | None = None
 
     def fenced(self) -> bool:
         seen = self._server.observe()
@@ -56,8 +57,15 @@ class ReadOnly:
         return str(self._actions.prove_closed()["reason"])
 
     def stays_closed(self, recorded: t.Mapping[str, t.Any] | None) -> bool:
-        """A replica that was closed before it was fenced is not opened by taking the fence away."""
-        return recorded is not None and not recorded.get("was_open")
+        """A replica, whether it was one before it was fenced or has become one since, is not opened by taking the fence away."""
+        return recorded is not None and (not recorded.get("was_open") or self.replaced())
+
+    def replaced(self) -> bool:
+        """Whether the other one has become the primary meanwhile, and is followed."""
+        if self._replaced is None:
+            peer = self._peer()
+            self._replaced = peer.server.writable and follows(Node(self._actions.config.node.name, "", self._server.observe()), peer)
+        return self._replaced
 
     def allowed(self) -> str:
         """Raises Refused where this server may not open; otherwise the reason why it may."""

@@ -51,6 +51,7 @@ class Record:
             self._path.unlink(missing_ok=True)
 
     def _write(self, data: dict[str, t.Any]) -> None:
+        temporary = ""
         try:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             descriptor, temporary = tempfile.mkstemp(prefix=".fence", dir=self._path.parent)
@@ -60,4 +61,6 @@ class Record:
                 os.fsync(file.fileno())
             os.replace(temporary, self._path)
         except OSError as error:
+            if temporary:
+                Path(temporary).unlink(missing_ok=True)
             raise OperationFailed(f"{self._path} cannot be written: {error.strerror}.", "Nothing was fenced; make room.") from error

@@ -47,6 +47,12 @@ class Actions:
         self._proxy: HAProxy | None = None
         self._in_flight: InFlight | None = None
 
+    def reconnect(self) -> None:
+        """Log in anew: the server may have been restarted since."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
     # Looking.
 
     def observe(self) -> Plain:
@@ -118,22 +124,13 @@ class Actions:
         left = proxy.wait_for(self._in_flight.requests, server, until)
         return {"left": len(left), "kept": self._in_flight.kept}
 
-    def point_at(self, server: str, other: str, limit: int) -> Plain:
-        """Whoever waits goes to this server."""
+    def point_at(self, server: str, other: str, limit: int, few: bool = False) -> Plain:
+        """Whoever waits goes to this server. few: the first of them, so that they are served soon; then let_in."""
         proxy = self._maybe_proxy()
         if proxy is None:
             return {"queued": 0}
         waiting = proxy.traffic(server).queued
-        proxy.point_at(server, [other], limit)
-        return {"queued": waiting}
-
-    def point_first_at(self, server: str, other: str, limit: int) -> Plain:
-        """The first of them do, so that they are served soon; then let_in."""
-        proxy = self._maybe_proxy()
-        if proxy is None:
-            return {"queued": 0}
-        waiting = proxy.traffic(server).queued
-        proxy.point_first_at(server, [other], limit)
+        proxy.point_at(server, [other], limit, few)
         return {"queued": waiting}
 
     def let_in(self, server: str, limit: int) -> None:
@@ -324,9 +321,7 @@ class Actions:
         try:
             return replace_data(self.config, self._source(), self._runner, seconds, self._say)
         finally:
-            if self._server is not None:
-                self._server.close()
-                self._server = None
+            self.reconnect()
 
     def _source(self) -> Source:
         peer, config = self.config.peer, self.config

@@ -190,7 +190,8 @@ class HandClient:
         kind = getattr(errors, str(reply["kind"]), None)
         if not (isinstance(kind, type) and issubclass(kind, TandemError)) or kind is errors.StatementFailed:
             kind = OperationFailed
-        raise kind(reply["message"], reply["remedy"])
+        message = str(reply["message"])
+        raise kind(message if self.name in message else f"{self.name}: {message}", reply["remedy"])
 
     def _lost(self, why: str) -> HandLost:
         said = self._line.complaint()

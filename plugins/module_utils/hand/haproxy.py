@@ -38,6 +38,10 @@ class ProxyFailed(TandemError):
     """HAProxy did not do what it was told, or does not answer."""
 
 
+class ProxySilent(ProxyFailed):
+    """HAProxy does not answer: it does not run, or hangs. One that is started again holds nobody."""
+
+
 @dataclass(frozen=True)
 class Traffic:
     """Connections to one server of the writer port: in work, and waiting in the queues."""
@@ -81,7 +85,7 @@ class HAProxy:
                 while part := line.recv(65536):
                     said += part
         except OSError as error:
-            raise ProxyFailed(
+            raise ProxySilent(
                 f"HAProxy does not answer on {self._control}: {error}.", "Start it: systemctl start haproxy."
             ) from error
         return said.decode(errors="replace").strip()
@@ -170,20 +174,17 @@ class HAProxy:
                 found[line.partition(":")[0]] = _seconds(words.get("age", "0s"))
         return found
 
-    def point_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
-        """Send everybody who waits, and everybody who comes, to one server. Does no harm twice."""
-        self._point(server, others, limit, limit)
+    def point_at(self, server: str, others: t.Iterable[str], limit: int, few: bool = False) -> None:
+        """Send everybody who waits, and everybody who comes, to one server. Does no harm twice.
 
-    def _point(self, server: str, others: t.Iterable[str], first: int, limit: int) -> None:
+        few: the first of them only, so that they are served soon; let_in lets in the rest.
+        """
+        first = min(_FIRST, limit) if few else limit
         commands = [f"set server {self._backend}/{server} health up", f"set maxconn server {self._backend}/{server} {first}"]
         for other in others:
             commands += [f"set server {self._backend}/{other} health down", f"set maxconn server {self._backend}/{other} {limit}"]
         self._tell(*commands)
         self._let_go()
-
-    def point_first_at(self, server: str, others: t.Iterable[str], limit: int) -> None:
-        """The same for the first few who wait; let_in lets in the rest."""
-        self._point(server, others, min(_FIRST, limit), limit)
 
     def let_in(self, server: str, limit: int) -> None:
         """Everybody else, as fast as they can be served."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -34,41 +35,56 @@ class Journal:
     Raises OperationFailed where the disk refuses: nothing is done that is not written down.
     """
 
-    def __init__(self, path: Path, entries: list[dict[str, t.Any]]) -> None:
+    def __init__(self, path: Path, entries: list[dict[str, t.Any]], size: int = 0) -> None:
+        """size: bytes of the file that hold these entries."""
         self._path = path
+        self._size = size
         self.entries = entries
 
     @classmethod
     def create(cls, operation: str, request: t.Mapping[str, t.Any], directory: Path = DIRECTORY) -> Journal:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         journal = cls(directory / f"{operation}.jsonl", [])
-        journal.write(BEGIN, dict(request))
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            journal.write(BEGIN, dict(request))
+        except (OSError, OperationFailed) as error:
+            # An empty file would look like an operation that was broken off.
+            with contextlib.suppress(OSError):
+                journal._path.unlink(missing_ok=True)
+            raise error if isinstance(error, OperationFailed) else _unwritable(journal._path, error) from error
         _forget_old(directory)
         return journal
 
     @classmethod
     def load(cls, path: Path) -> Journal:
-        entries = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        entries, size = [], 0
+        for line in path.read_bytes().splitlines(keepends=True):
+            # The last line of a node that lost power, or had no room.
+            if not line.endswith(b"\n"):
+                break
             try:
                 entries.append(json.loads(line))
             except ValueError:
-                break  # the last line of a node that lost power
-        return cls(path, entries)
+                break
+            size += len(line)
+        return cls(path, entries, size)
 
     def write(self, event: str, data: t.Mapping[str, t.Any] | None = None, lasting: bool = True) -> None:
         """Append. lasting: it is on the disk afterwards; otherwise it outlives the process, but not a loss of power."""
         entry = {"at": round(time.time(), 6), "event": event, **(data or {})}
+        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry, separators=(",", ":")) + "\n")
+            with self._path.open("ab") as file:
+                if file.tell() > self._size:
+                    # Behind half a line nobody would find it.
+                    file.truncate(self._size)
+                file.write(line)
                 file.flush()
                 if lasting:
                     os.fsync(file.fileno())
         except OSError as error:
-            raise OperationFailed(
-                f"The journal {self._path} cannot be written: {error.strerror}.", "Make room on its disk; nothing goes on without it."
-            ) from error
+            raise _unwritable(self._path, error) from error
+        self._size += len(line)
         self.entries.append(entry)
 
     @property
@@ -91,6 +107,10 @@ class Journal:
     def actions(self) -> list[dict[str, t.Any]]:
         """What was begun, in order."""
         return [entry for entry in self.entries if entry["event"] == DOING]
+
+
+def _unwritable(path: Path, error: OSError) -> OperationFailed:
+    return OperationFailed(f"The journal {path} cannot be written: {error.strerror}.", "Make room on its disk; nothing goes on without it.")
 
 
 def unfinished(directory: Path = DIRECTORY) -> list[Journal]:

@@ -16,6 +16,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import TandemError
+from ..state import RUNNING
+from .haproxy import ProxySilent
 from .journal import END, Journal
 
 UNDONE = "undone"
@@ -28,6 +30,8 @@ _HOLDS = ("prepare_hold", "hold")
 class Node(t.Protocol):
     """The actions that taking back and going on need."""
 
+    def reconnect(self) -> None: ...
+    def observe(self) -> dict[str, t.Any]: ...
     def open(self, semi_sync: bool = True) -> None: ...
     def attach(self) -> None: ...
     def settle(self) -> None: ...
@@ -43,8 +47,10 @@ class Node(t.Protocol):
 def recover(journal: Journal, node: Node, name: str, say: t.Callable[[str], None], late: bool = False) -> str:
     """Bring this node to one of the two ends, or leave it closed. Returns the outcome; raises what an action raises.
 
+    A database that does not run stays as it is: it comes up closed, and must not be in the way of the next operation.
     late: the operation did not die just now.
     """
+    node.reconnect()
     say(f"operation {journal.operation} was broken off: {'going on' if journal.committed else 'taking back'}")
     outcome = (_forward if journal.committed else _back)(journal, node, name, say, late)
     journal.write(END, {"outcome": outcome, "by": "recovery"})
@@ -63,23 +69,57 @@ def _back(journal: Journal, node: Node, name: str, say: t.Callable[[str], None],
     request = journal.request
     done = [entry["do"] for entry in journal.actions()]
     outcome = UNDONE
+    failed: TandemError | None = None
     if "stop_unit" in done:
         say("starting the database again, closed")
         node.start_unit()
     if "close" in done and name == request["old"]:
-        if _may_open(node, say, late):
-            say("opening the database again")
-            node.open()
-            node.prove_open(f"undo {journal.operation}"[:64])
-        else:
-            outcome = CLOSED
+        try:
+            if not (_may_open(node, say, late) and _open_again(journal, node, say)):
+                outcome = CLOSED
+        except TandemError as error:
+            failed = error
     if "stop_replication" in done and name == request["new"]:
         say("following the same source as before")
-        node.resume_replication()
+        try:
+            node.resume_replication()
+        except TandemError as error:
+            failed = None if _is_dead(node, say, error) else error
+    # Whatever became of the database: nobody waits for it for ever.
     if _held(done):
         say("letting connections through again")
-        node.let_through(request["old"], _limit(journal))
+        _tell_proxy(say, lambda: node.let_through(request["old"], _limit(journal)))
+    if failed is not None:
+        raise failed
     return outcome
+
+
+def _open_again(journal: Journal, node: Node, say: t.Callable[[str], None]) -> bool:
+    say("opening the database again")
+    try:
+        node.open()
+        node.prove_open(f"undo {journal.operation}"[:64])
+    except TandemError as error:
+        if _is_dead(node, say, error):
+            return False
+        raise
+    return True
+
+
+def _is_dead(node: Node, say: t.Callable[[str], None], error: TandemError) -> bool:
+    """Whether that failed because there is no server to do it to."""
+    state = node.observe()["server"]["state"]
+    if state == RUNNING:
+        return False
+    say(f"its database is {state}: {error}")
+    return True
+
+
+def _tell_proxy(say: t.Callable[[str], None], tell: t.Callable[[], t.Any]) -> None:
+    try:
+        tell()
+    except ProxySilent as error:
+        say(f"nobody is held by it: {error}")
 
 
 def _forward(journal: Journal, node: Node, name: str, say: t.Callable[[str], None], late: bool) -> str:
@@ -89,8 +129,13 @@ def _forward(journal: Journal, node: Node, name: str, say: t.Callable[[str], Non
     if name == request["new"]:
         if _may_open(node, say, late):
             say("opening the database: the other one is closed for good")
-            # After a failover nobody follows yet: a commit would wait in vain.
-            node.open(semi_sync=request.get("kind") != _FAILOVER)
+            try:
+                # After a failover nobody follows yet: a commit would wait in vain.
+                node.open(semi_sync=request.get("kind") != _FAILOVER)
+            except TandemError as error:
+                if not _is_dead(node, say, error):
+                    raise
+                outcome = CLOSED
         else:
             outcome = CLOSED
     elif name == request["old"] and request.get("kind") != _FAILOVER:
@@ -102,8 +147,8 @@ def _forward(journal: Journal, node: Node, name: str, say: t.Callable[[str], Non
             say(f"not yet: {error}")
     if _held(done):
         say(f"sending connections to {request['new']}")
-        node.point_at(request["new"], request["old"], _limit(journal))
-        node.watch_again()
+        _tell_proxy(say, lambda: node.point_at(request["new"], request["old"], _limit(journal)))
+        _tell_proxy(say, node.watch_again)
     return outcome
 
 

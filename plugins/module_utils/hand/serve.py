@@ -12,7 +12,7 @@ import json
 import typing as t
 from pathlib import Path
 
-from ..errors import Refused, TandemError
+from ..errors import Refused, TandemError, of_the_system
 from .actions import Actions
 from .config import PROTOCOL
 from .journal import COMMIT, DIRECTORY, DOING, END, Journal, unfinished
@@ -25,13 +25,13 @@ _LOOKS = {
     "evidence", "logins", "peer_open", "unit", "log_executed", "apply_received", "rescue_read",
 }  # fmt: skip
 _ACTS = {
-    "rotate_binlog", "prepare_hold", "hold", "point_at", "point_first_at", "let_in", "let_through", "watch_again", "close", "open", "forget_source",
+    "rotate_binlog", "prepare_hold", "hold", "point_at", "let_in", "let_through", "watch_again", "close", "open", "forget_source",
     "semi_sync", "run_events", "prove_open", "canary_arrives", "kill_sessions", "attach", "settle", "give_addresses",
     "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply", "replace",
 }  # fmt: skip
 # Clients wait meanwhile, and a node that has lost its power would not act by them: its database comes up closed, and its proxy
 # holds nobody.
-_PASSING = {"hold", "kill_sessions", "open", "attach", "settle", "point_at", "point_first_at", "let_in", "let_through"}
+_PASSING = {"hold", "kill_sessions", "open", "attach", "settle", "point_at", "let_in", "let_through"}
 # What makes this node safer needs no operation, and waits for none.
 _FENCES = {"shut"}
 # Acts that are too large to be written down, and leave nothing to take back.
@@ -58,12 +58,21 @@ class Hand:
                 reply = self._reply(line)
             except TandemError as error:
                 reply = {"ok": False, "kind": type(error).__name__, "message": error.message, "remedy": error.remedy}
+            except Exception as error:
+                # A full disk, or a mistake of ours: what has begun here has to be taken back, so the conversation goes on.
+                reply = self._complaint(line, error)
             try:
                 answer(json.dumps(reply, separators=(",", ":")))
             except OSError:
                 break
         if self._journal is not None and not self._journal.ended:
             recover(self._journal, self._actions, self._actions.config.node.name, self._say)
+
+    def _complaint(self, line: str, error: Exception) -> dict[str, t.Any]:
+        name = self._actions.config.node.name
+        said = of_the_system(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        self._say(f"{line[:60]!r} failed: {said}")
+        return {"ok": False, "kind": "OperationFailed", "message": f"{name}: {said}", "remedy": f"See journalctl -t tandem-hand on {name}."}
 
     def _reply(self, line: str) -> dict[str, t.Any]:
         try:

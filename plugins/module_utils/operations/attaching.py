@@ -13,6 +13,7 @@ from ..connection import Endpoint
 from ..decide import CONFIGURE, NOTHING, REFUSE, SEED, START, Attachment, Node, extra, plan_attach
 from ..errors import OperationFailed, Refused, TandemError, Unreachable
 from ..gtid import MARIADB, MYSQL, GtidSet
+from ..room import cause, require_rest
 from ..runner import Runner, Service
 from ..seed import mariadb, mysql
 from ..seed.datadir import DataDirectory
@@ -110,10 +111,11 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
             outcome.warnings.append(plan.reason)
         return outcome
     outcome.actions += _steps(plan, here, source)
+    size = require_room(local, source, here) if plan.action == SEED else 0
     if dry_run:
         return outcome
     if plan.action == SEED:
-        _seed(local, source, there.server, directory)
+        _seed(local, source, there.server, directory, size)
     else:
         try:
             _follow(local, source, here, configure=plan.action == CONFIGURE)
@@ -121,7 +123,7 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
             if seed == "never":
                 raise OperationFailed(str(error), f"Copying {source.name} is forbidden by seed=never.") from None
             outcome.actions.append(f"copy all data from {source.name}, which has purged the binary logs needed here")
-            _seed(local, source, there.server, directory)
+            _seed(local, source, there.server, directory, require_room(local, source, here))
     return outcome
 
 
@@ -253,22 +255,28 @@ def _take_up(local: Local, source: Source, directory: DataDirectory, *, dry_run:
     return "go back to the data from before an interrupted copy"
 
 
-def _seed(local: Local, source: Source, there: ServerState, directory: DataDirectory) -> None:
-    if there.engine == MYSQL:
-        _seed_mysql(local, source, there, directory)
-    else:
-        _seed_mariadb(local, source, there, directory)
-
-
-def _seed_mysql(local: Local, source: Source, there: ServerState, directory: DataDirectory) -> None:
+def require_room(local: Local, source: Source, here: ServerState) -> int:
+    """Bytes that a copy of the source takes. Raises Refused, before anything is given up, where they do not fit."""
     remote = Server.at(source.endpoint)
     try:
-        size = remote.data_size()
+        size, engine = remote.data_size(), remote.dialect.engine
     finally:
         remote.close()
     # CLONE replaces data in place: what is here makes room for what comes.
-    directory.require_space(max(0, size - mysql.size_of(local.endpoint)))
+    present = mysql.size_of(local.endpoint) if engine == MYSQL and here.running else 0
+    DataDirectory(local.datadir).require_space(max(0, size - present))
+    return size
+
+
+def _seed(local: Local, source: Source, there: ServerState, directory: DataDirectory, size: int) -> None:
     local.say(f"copying about {size // 2**20} MiB from {source.name}")
+    if there.engine == MYSQL:
+        _seed_mysql(local, source, there)
+    else:
+        _seed_mariadb(local, source, there, directory, size)
+
+
+def _seed_mysql(local: Local, source: Source, there: ServerState) -> None:
     mysql.clone(local.endpoint, source.endpoint, local.service, local.seed_timeout, local.clock, local.pause)
     here, _password = local.observe()
     if not here.running or extra(there, here):
@@ -278,27 +286,29 @@ def _seed_mysql(local: Local, source: Source, there: ServerState, directory: Dat
     _follow(local, source, here, configure=True)
 
 
-def _seed_mariadb(local: Local, source: Source, there: ServerState, directory: DataDirectory) -> None:
+def _seed_mariadb(local: Local, source: Source, there: ServerState, directory: DataDirectory, size: int) -> None:
     missing = mariadb.tools_missing()
     if missing:
         raise Refused(f"{local.name} lacks {', '.join(missing)}.", "Run role database.")
-    remote = Server.at(source.endpoint)
-    try:
-        size = remote.data_size()
-    finally:
-        remote.close()
-    directory.require_space(size)
-    target = directory.begin()
-    local.say(f"copying about {size // 2**20} MiB from {source.name}")
     told = [local.clock()]
 
     def progress(received: int) -> None:
+        require_rest(directory.path)
         if local.clock() - told[0] >= 10:
             told[0] = local.clock()
             local.say(f"copied {received // 2**20} MiB of about {size // 2**20} MiB")
 
-    mariadb.receive(local.donor, target, local.seed_timeout, progress, local.clock)
-    position = mariadb.prepare(target, directory.path, local.runner, local.seed_timeout)
+    try:
+        target = directory.begin()
+        mariadb.receive(local.donor, target, local.seed_timeout, progress, local.clock)
+        position = mariadb.prepare(target, directory.path, local.runner, local.seed_timeout)
+    except (TandemError, OSError) as error:
+        why = cause(directory.path, error)
+        directory.drop_seed()
+        raise OperationFailed(
+            f"The copy of {source.name} did not come to {local.name}: {why}",
+            "The data here are as they were, and nothing of the copy was kept.",
+        ) from error
     # The state of the binary log was read before the copy; what came since has only moved its newest entries.
     history = there.transactions | position
     local.service.stop()

@@ -39,7 +39,7 @@ class Wish:
     """What the operator wants, and what is said about the old primary.
 
     outside: its outside address, to knock there as well. evidence: rows of somebody who has looked all the time, so
-    that nobody has to knock now. may_open: asked at the point of no return.
+    that nobody has to knock now. may_open: asked at the point of no return. deadline: seconds until then.
     """
 
     peer_is_dead: bool = False
@@ -49,6 +49,7 @@ class Wish:
     outside: str = ""
     evidence: tuple[dict[str, t.Any], ...] | None = None
     may_open: t.Callable[[], bool] | None = None
+    deadline: float | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -186,6 +187,8 @@ class Failover:
     def run(self) -> Report:
         """Do it. Raises Refused (nothing was changed), Undone or HalfDone; the report says how far it came in every case."""
         self.report.result = "refused"
+        if self.wish.deadline is not None:
+            self.plan.within(self.wish.deadline, "deadline")
         self._begin()
         try:
             gates = self.look()
@@ -280,8 +283,12 @@ class Failover:
     def _observed_old(self) -> ServerState | None:
         return self._seen.old.server if self._seen and self._seen.old else None
 
+    def _apply_received(self) -> None:
+        seconds = self.plan.left(_APPLY)
+        self.report.executed = self.new.call("apply_received", seconds + 10, seconds=seconds)["executed"]
+
     def _drain(self) -> str:
-        self.report.executed = self.new.call("apply_received", _APPLY + 10, seconds=_APPLY)["executed"]
+        self._apply_received()
         if self.old is None:
             return ""
         known = self._executed_of_old()
@@ -293,9 +300,10 @@ class Failover:
         if told is not None and told.healthy and follows(seen, old) and self._lacking(known):
             # It sends the rest by itself.
             with contextlib.suppress(OperationFailed):
-                self.new.call("wait_for", _CATCH_UP + 5, transactions=str(known), seconds=_CATCH_UP)
+                seconds = self.plan.left(_CATCH_UP)
+                self.new.call("wait_for", seconds + 5, transactions=str(known), seconds=seconds)
             # Raises where something was received that cannot be applied.
-            self.report.executed = self.new.call("apply_received", _APPLY + 10, seconds=_APPLY)["executed"]
+            self._apply_received()
         return ""
 
     def _executed_of_old(self) -> GtidSet | None:
@@ -343,13 +351,15 @@ class Failover:
         self.new.call("stop_replication")
         here = self.new.call("executed")
         name = self.report.operation
-        made = old.call("rescue_extract", _RESCUE + 10, name=name, known=here, seconds=_RESCUE)
+        seconds = self.plan.left(_RESCUE)
+        made = old.call("rescue_extract", seconds + 10, name=name, known=here, seconds=seconds)
         offset = 0
         while offset < made["bytes"]:
             data = old.call("rescue_read", name=name, offset=offset)
             self.new.call("rescue_write", name=name, offset=offset, data=data)
             offset += len(base64.b64decode(data))
-        applied = self.new.call("rescue_apply", _RESCUE + 10, name=name, sha256=made["sha256"], seconds=_RESCUE)
+        seconds = self.plan.left(_RESCUE)
+        applied = self.new.call("rescue_apply", seconds + 10, name=name, sha256=made["sha256"], seconds=seconds)
         self.report.executed = applied["executed"]
         left = self._lacking(known)
         if left:

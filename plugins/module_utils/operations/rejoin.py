@@ -15,7 +15,7 @@ from ..gates import errant_of
 from ..gtid import MARIADB, GtidSet
 from ..server import Server, look
 from ..state import STOPPED, ServerState
-from .attaching import Local, Source, attach
+from .attaching import Local, Source, attach, require_room
 
 # Ways back.
 ATTACH = "attach"
@@ -69,6 +69,7 @@ def rejoin(
             str(errant),
             actions=[*actions, f"save {_count(errant)}", f"copy all data from {source.name}", f"replicate from {source.name}"],
         )
+        require_room(local, source, here)
         if not dry_run and not replace:
             raise Refused(
                 f"{rejoined.reason} Nothing was replaced.", "Run playbooks/rejoin.yml (again): it shows what it will save and asks."

@@ -39,11 +39,12 @@ class Wish:
     """What the operator wants. Seconds.
 
     drain: how long connections in flight may take to end by themselves; then they are ended.
-    max_pause: from the moment when new connections are held until the point of no return.
+    max_pause: from the moment when new connections are held until the point of no return. deadline: from the very beginning until then.
     """
 
     drain: float = 2.0
     max_pause: float = 5.0
+    deadline: float | None = None
     move_vips: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -102,8 +103,8 @@ class Switchover:
         return gates
 
     def _pause_gate(self) -> Gate:
-        return Gate("max-pause", 0 < self.wish.max_pause <= _LONGEST_PAUSE, f"{self.wish.max_pause:g} s", f"at most {_LONGEST_PAUSE:g} s",
-                    "A client that has waited for 10 s is refused. Set a shorter max_pause.")  # fmt: skip
+        return Gate("max-pause", 0 < self.wish.max_pause <= _LONGEST_PAUSE, f"{self.wish.max_pause:g} s", f"more than 0 and at most {_LONGEST_PAUSE:g} s",
+                    "A client that has waited for 10 s is refused. Set another max_pause.")  # fmt: skip
 
     def _logins(self, old: dict[str, t.Any], new: dict[str, t.Any]) -> dict[str, list[str]]:
         """Asked where both databases run; where one does not, that is said already."""
@@ -136,6 +137,8 @@ class Switchover:
 
     def run(self) -> Report:
         """Do it. Raises Refused (nothing was changed), Undone or HalfDone; the report says how far it came in every case."""
+        if self.wish.deadline is not None:
+            self.plan.within(self.wish.deadline, "deadline")
         for hand in (self.old, self.new):
             self.report.warnings += hand.call(
                 "begin", operation=self.report.operation, kind="switchover", old=self.old.name, new=self.new.name
@@ -199,12 +202,12 @@ class Switchover:
     def _presync(self) -> None:
         # A canary that cannot write while the server is open would prove nothing when it is closed.
         self.old.call("prove_open", token=f"before {self.report.operation}")
-        self._wait(self.old.call("executed"), _CATCH_UP)
+        self._wait(self.old.call("executed"), self.plan.left(_CATCH_UP))
         # The old one will follow from the beginning of this file, and the first commits wait for it.
         self.new.call("rotate_binlog")
         until = self.clock() + _COMING_CLOSE
         while (started := self.clock()) < until:
-            self._wait(self.old.call("executed"), _CATCH_UP)
+            self._wait(self.old.call("executed"), self.plan.left(_CATCH_UP))
             if self.clock() - started <= _CLOSE_BEHIND:
                 return
 
@@ -285,7 +288,7 @@ class Switchover:
         self.plan.warnings.append(f"{self.new.name} went on before {self.old.name} listened: semi-sync is off for the moment.")
 
     def _point(self) -> str:
-        queued = both(self.old, self.new, "point_first_at", server=self.new.name, other=self.old.name, limit=self._limit)
+        queued = both(self.old, self.new, "point_at", server=self.new.name, other=self.old.name, limit=self._limit, few=True)
         self.report.pause_ms = round((self.clock() - self._held_at) * 1000, 1)
         both(self.old, self.new, "let_in", server=self.new.name, limit=self._limit)
         self.report.held = sum(answer["queued"] for answer in queued)

@@ -14,6 +14,7 @@ import typing as t
 from pathlib import Path
 
 from ..errors import Refused
+from ..room import free, mib
 
 WORK = ".tandem"
 # Kept free beyond the size of the copy: temporary files and the first binary logs.
@@ -34,13 +35,19 @@ class DataDirectory:
 
     def require_space(self, needed: int) -> None:
         """Old and new exist side by side."""
-        free = shutil.disk_usage(self.path).free
+        left = free(self.path)
         wanted = int(needed * 1.1) + _RESERVE
-        if free < wanted:
+        if left < wanted:
             raise Refused(
-                f"{self.path} has {_mib(free)} free; the copy needs {_mib(wanted)} beside the present data.",
+                f"{self.path} has {mib(left)} free; the copy needs {mib(wanted)} beside the present data.",
                 "Nothing was changed. Make room, then run this again.",
             )
+
+    def drop_seed(self) -> None:
+        """A copy that did not come to its end takes no room."""
+        shutil.rmtree(self.seed, ignore_errors=True)
+        if not self.interrupted():
+            shutil.rmtree(self.work, ignore_errors=True)
 
     def interrupted(self) -> bool:
         """True if an earlier call died between taking the old data away and proving the new."""
@@ -92,7 +99,3 @@ class DataDirectory:
         for entry in sorted(source.iterdir()):
             self._move(entry, self.path / entry.name)
         source.rmdir()
-
-
-def _mib(size: int) -> str:
-    return f"{size // (1024 * 1024)} MiB"

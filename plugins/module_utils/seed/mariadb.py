@@ -78,7 +78,7 @@ def receive(
     return received
 
 
-_AGAIN = "The data of this server are as they were. Mend what it says and run this again."
+_AGAIN = "Mend what it says and run this again."
 
 
 def _pump(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Verdict
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused, StatementFailed
 from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
@@ -17,8 +17,8 @@ class Port:
 
     sufficient = True
 
-    def __init__(self, name="haproxy", closed=False, leaks=False) -> None:
-        self.name, self.closed, self.leaks = name, closed, leaks
+    def __init__(self, name="haproxy", closed=False, leaks=False, breaks=False) -> None:
+        self.name, self.closed, self.leaks, self.breaks = name, closed, leaks, breaks
         self.recorded = None
         self.calls: list[str] = []
 
@@ -30,6 +30,8 @@ class Port:
 
     def fence(self, planned):
         self.calls.append("fence")
+        if self.breaks:
+            raise StatementFailed("Somebody has a transaction open.")
         self.closed = True
 
     def prove(self):
@@ -43,8 +45,8 @@ class Port:
 
 
 class Database(ReadOnly):
-    def __init__(self, closed=True, may=True) -> None:
-        self.closed, self.may = closed, may
+    def __init__(self, closed=True, may=True, replaced=False) -> None:
+        self.closed, self.may, self._replaced = closed, may, replaced
         self.opened = False
 
     def fenced(self):
@@ -98,6 +100,29 @@ def test_a_fence_that_leaks_is_an_error_and_stays_recorded(record) -> None:
     with pytest.raises(OperationFailed, match="came through"):
         fencing.fence([port], record, dry_run=False)
     assert "haproxy" in record.read()
+
+
+def test_a_fence_that_cannot_be_made_is_taken_back_and_forgotten(record) -> None:
+    port = Port(breaks=True)
+    with pytest.raises(OperationFailed, match=r"could not be made: Somebody has a transaction open. It was taken back"):
+        fencing.fence([port], record, dry_run=False)
+    assert (port.calls, record.read()) == (["fence", "unfence"], {})
+
+
+def test_a_half_made_fence_is_not_forgotten_when_it_fails_again(record) -> None:
+    record.keep("haproxy", {"servers": ["node-a", "node-b"]})
+    with pytest.raises(StatementFailed):
+        fencing.fence([Port(breaks=True)], record, dry_run=False)
+    assert record.read() == {"haproxy": {"servers": ["node-a", "node-b"]}}
+
+
+def test_a_fenced_primary_that_was_replaced_can_be_unfenced(record) -> None:
+    """It is a replica now: it stays closed, and nothing remembers the fence any more."""
+    database = Database(closed=True, may=False, replaced=True)
+    record.keep("read_only", {"was_open": True})
+    done = fencing.unfence([database], record, dry_run=False)
+    assert done.actions == ["forget the fence by read_only"] and "stays closed" in done.proof["read_only"]
+    assert not database.opened and record.read() == {}
 
 
 def test_the_first_record_counts(record) -> None:

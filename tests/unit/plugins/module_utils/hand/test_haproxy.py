@@ -88,7 +88,7 @@ def test_pointing_opens_the_new_one_before_the_old_one_is_taken_away(proxy: HAPr
 
 
 def test_who_has_waited_is_let_in_a_few_at_a_time_and_then_everybody(proxy: HAProxy, admin: Admin) -> None:
-    proxy.point_first_at("server2", ["server1"], 20)
+    proxy.point_at("server2", ["server1"], 20, few=True)
     assert "set maxconn server sql_writer/server2 6" in admin.told
     assert "set maxconn server sql_writer/server1 20" in admin.told
     admin.told.clear()

@@ -46,6 +46,7 @@ class Node:
         self.sql_error = ""
         self.unit_state = "active"
         self.vips = writable
+        self.holds = False
         self.files: dict[str, bytes] = {}
         self.done: list[str] = []
         self.fail_at = ""
@@ -73,6 +74,9 @@ class Node:
                 raise OperationFailed(f"{name} was made to fail")
             object.__getattribute__(self, "done").append(name)
         return value
+
+    def reconnect(self):
+        return None
 
     # Looking.
 
@@ -146,15 +150,17 @@ class Node:
         return None
 
     def hold(self, server, limit):
+        self.holds = True
         return {"active": 0, "queued": 0}
 
     def drain(self, server, seconds):
         return {"left": 0, "kept": 0, "seconds": 0}
 
     def let_through(self, server, limit):
-        return None
+        self.holds = False
 
-    def point_at(self, server, other, limit):
+    def point_at(self, server, other, limit, few=False):
+        self.holds = False
         return {"queued": 0}
 
     def watch_again(self, seconds=5):
@@ -164,6 +170,8 @@ class Node:
         return {"between": 0, "broken": 0}
 
     def close(self):
+        if self.state != RUNNING:
+            raise OperationFailed("It does not run.")
         self.set_open(False)
         return {"executed": self.executed_text, "reason": "refused"}
 
@@ -188,11 +196,10 @@ class Node:
         return 0.001
 
     def attach(self):
+        if self.state != RUNNING:
+            raise OperationFailed("It does not run.")
         self.set_open(False)
         self.source = ADDRESSES[self.peer_name]
-
-    def point_first_at(self, server, other, limit):
-        return {"queued": 0}
 
     def let_in(self, server, limit):
         return None
@@ -220,6 +227,8 @@ class Node:
         self.io_running = self.sql_running = False
 
     def resume_replication(self):
+        if self.state != RUNNING:
+            raise OperationFailed("It does not run.")
         self.io_running = self.sql_running = True
 
     def rescue_extract(self, name, known, seconds):
@@ -313,6 +322,7 @@ class World:
         self.messages: list[str] = []
         self.die_at: tuple[int, str] | None = None
         self.power_off_at: tuple[int, str, str] | None = None  # message, moment, node
+        self.crash_at: tuple[int, str, str] | None = None  # message, moment, node whose server crashes; its hand lives
         self.dead = False
         self.blind = False  # no node can ask the other one's server
         self.peer_answers = False
@@ -334,6 +344,9 @@ class World:
         if moment == "before":
             self.messages.append(f"{line.name} {what}")
         number = len(self.messages)
+        if self.crash_at is not None and self.crash_at[:2] == (number, moment):
+            node = self.nodes[self.crash_at[2]]
+            node.state, node.writable = STOPPED, False
         if self.power_off_at is not None and self.power_off_at[:2] == (number, moment):
             self.lines[self.power_off_at[2]].power_off()
         if self.die_at == (number, moment):

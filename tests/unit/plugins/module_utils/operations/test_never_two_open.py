@@ -134,3 +134,74 @@ def _closes(make_world, number: int) -> bool:
     switch(world).run()
     world.end()
     return world.messages[number - 1] == "node-a close"
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("victim", ["node-a", "node-b"])
+def test_a_database_crashes_at_any_message_and_nothing_is_in_the_way_of_what_comes_next(make_world, plan, victim) -> None:
+    """Nobody is held for ever, never are two open, and the survivor can be made the primary while the other stays dead."""
+    count = messages_of(make_world, plan)
+    for number, moment in itertools.product(range(1, count + 1), MOMENTS):
+        world = make_world()
+        operation = PLANS[plan](world)
+        world.loss_is_accepted = True  # a replica that was behind, and its dead source: what is lost is not the question
+        world.crash_at = (number, moment, victim)
+        with contextlib.suppress(TandemError):
+            operation.run()
+        world.end()
+        where = f"{victim} crashed {moment} message {number}, {world.messages[-1]}"
+        assert not world.violations, where
+        assert not any(line.failed for line in world.lines.values()), where
+        assert not any(node.holds for node in world.nodes.values()), where
+        world.crash_at = None
+        survivor = "node-b" if victim == "node-a" else "node-a"
+        if world.nodes[survivor].writable:
+            continue
+        world.nodes[survivor].state = "running"
+        later = failover.Failover(
+            world.line(survivor), world.line(victim), victim, failover.Wish(give_up_rescue=True, force_fence=True), ""
+        )
+        later.run()
+        world.end((survivor, victim))
+        assert world.open_nodes() == [survivor], where
+
+
+def test_a_mistake_in_a_hand_does_not_end_the_conversation(make_world) -> None:
+    """Neither a full disk nor a wrong argument leaves a node half-way."""
+    world = make_world()
+    line = world.line("node-a")
+    line.call("begin", operation="20261121T100000Z-0001", kind="switchover", old="node-a", new="node-b")
+    line.call("prepare_hold", limit=7)
+    line.call("hold", server="node-a", limit=7)
+    with pytest.raises(TandemError, match="node-a: TypeError"):
+        line.call("close", nonsense=1)
+    world.nodes["node-a"].close = lambda: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    with pytest.raises(TandemError, match="node-a: No space left on device"):
+        line.call("close")
+    line.break_off()
+    assert world.open_nodes() == ["node-a"]
+    assert not world.nodes["node-a"].holds
+
+
+@pytest.mark.parametrize("kind", ["switchover", "failover"])
+def test_over_its_deadline_everything_is_taken_back(make_world, kind) -> None:
+    for seconds in range(1, 40):
+        world = make_world()
+        clock = itertools.count().__next__  # every look takes a second
+        wish = {"deadline": float(seconds)}
+        if kind == "switchover":
+            operation = switchover.Switchover(world.line("node-a"), world.line("node-b"), switchover.Wish(max_pause=8, **wish), clock)
+        else:
+            behind(world)
+            operation = failover.Failover(
+                world.line("node-b"), world.line("node-a"), "node-a", failover.Wish(force_fence=True, **wish), "", clock
+            )
+        try:
+            operation.run()
+        except TandemError as error:
+            assert "that is allowed is over" in str(error), error
+            assert world.open_nodes() == ["node-a"], seconds
+        else:
+            assert world.open_nodes() == ["node-b"], seconds
+        world.end()
+        assert not world.violations and not any(node.holds for node in world.nodes.values())

@@ -1,0 +1,90 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is said to a runbook is understood, or refused before anything is touched."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.runbooks import RUNBOOKS, faults, strangers
+
+ROOT = Path(__file__).resolve().parents[4]
+NODES = ("node-a", "node-b")
+
+
+def told(runbook, **said):
+    return " ".join(faults([runbook], said, NODES, lambda file: "there is no directory /nowhere" if file.startswith("/nowhere") else ""))
+
+
+@pytest.mark.parametrize(
+    ("runbook", "said", "words"),
+    [
+        ("switchover", {"max_puase": 3}, "There is no option max_puase. Did you mean max_pause?"),
+        ("switchover", {"move_vip": True}, "Did you mean move_vips?"),
+        ("switchover", {"confrim": "yes"}, "Did you mean confirm?"),
+        ("switchover", {"target": "node-a"}, "There is no option target. Did you mean to?"),
+        ("fence", {"node": "node-a", "driver": "grants"}, "Did you mean drivers?"),
+        ("fence", {"target": "node-a"}, "Did you mean node? Say -e node= with node-a or node-b."),
+        ("fence", {}, "Say -e node= with node-a or node-b."),
+        ("fence", {"node": "all"}, "node: all is no node of this pair. Name node-a or node-b."),
+        ("unfence", {"node": "node-a,node-b"}, "is no node of this pair"),
+        ("fence", {"node": "node-a", "drivers": "read_only,firewall"}, "drivers: firewall is none of read_only, haproxy, atlas, grants."),
+        ("switchover", {"to": "client"}, "to: client is no node of this pair."),
+        ("switchover", {"max_pause": "two"}, "max_pause: two is no number."),
+        ("switchover", {"drain": "nan"}, "drain: nan is no number."),
+        ("failover", {"peer_is": "daed"}, "peer_is: daed is none of dead, unknown."),
+        ("failover", {"force_fence": "maybe"}, "force_fence: say yes or no, not maybe."),
+        ("backup", {"only": "binlog"}, "only: binlog is none of binlogs."),
+        ("restore", {"scratch": "remvoe"}, "scratch: remvoe is none of remove, yes, no."),
+        ("rolling_update", {"reboot": "yes"}, "reboot: yes is none of auto, always, never."),
+        ("status", {"fail_on": "warn"}, "fail_on: warn is none of never, degraded, down."),
+        ("switchover", {"report_file": "/nowhere/report.json"}, "report_file: /nowhere/report.json cannot be written here"),
+        ("rolling_update", {"fail_on": "never"}, "rolling_update.yml has no option fail_on; status.yml, check.yml has."),
+        ("switchover", {"peer_is": "dead"}, "switchover.yml has no option peer_is; failover.yml, unfence.yml has."),
+        ("failback", {"discrad": True}, "Did you mean discard?"),
+    ],
+)
+def test_what_makes_no_sense_is_named(runbook, said, words):
+    assert words in told(runbook, **said)
+
+
+@pytest.mark.parametrize(
+    ("runbook", "said"),
+    [
+        ("switchover", {"to": "node-b", "confirm": "yes", "max_pause": "3.5", "drain": 0, "move_vips": "true", "report_file": "r.json"}),
+        ("switchover", {"tandem_secret_operator": "x", "ansible_become_password": "x", "awx_job_id": 7, "database_max_connections": 9}),
+        ("failback", {"to": "node-a", "move_vips": False, "max_lag": 1, "discard": "no", "timeout": 60}),
+        ("fence", {"node": "node-a", "drivers": "grants, read_only"}),
+        ("restore", {"scratch": True, "point": "0-1-7"}),
+        ("restore", {"scratch": "remove"}),
+        ("backup", {"from": "{{ groups.tandem[0] }}", "keep": 3}),
+        ("my_own_playbook", {"anything": 1}),
+    ],
+)
+def test_what_makes_sense_is_left_alone(runbook, said):
+    assert told(runbook, **said) == ""
+
+
+def test_what_nobody_looks_at_is_told_of():
+    assert strangers(["switchover"], ["to", "colour", "tandem_group", "awx_job_id"]) == ["colour"]
+
+
+@pytest.mark.parametrize("name", RUNBOOKS)
+def test_the_list_is_what_the_playbook_says_of_itself(name):
+    head = "".join(line for line in (ROOT / "playbooks" / f"{name}.yml").read_text(encoding="utf-8").splitlines(True)[:8] if line.startswith("#"))
+    said = set(re.findall(r"-e (\w+)=", head))
+    assert said <= {*RUNBOOKS[name], "confirm"}
+
+
+@pytest.mark.parametrize("name", RUNBOOKS)
+def test_every_runbook_looks_at_its_options_first(name):
+    text = (ROOT / "playbooks" / f"{name}.yml").read_text(encoding="utf-8")
+    first = re.search(r"import_playbook: (\w+)\.yml|tandem\.lemp\.options:|tandem\.lemp\.\w+:", text)
+    while first is not None and first[1]:
+        text = (ROOT / "playbooks" / f"{first[1]}.yml").read_text(encoding="utf-8")
+        first = re.search(r"import_playbook: (\w+)\.yml|tandem\.lemp\.options:|tandem\.lemp\.\w+:", text)
+    assert first is not None and "options" in first[0]
