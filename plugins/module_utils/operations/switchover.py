@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..decide import Node
-from ..errors import NotYet, TandemError
+from ..errors import NotYet, OperationFailed, TandemError
 from ..gates import Gate, Limits, Seen, of_switchover, require
 from ..hand.client import HandClient, HandLost, both
 from ..hand.journal import new_name
@@ -22,9 +22,13 @@ from ..state import ServerState, Session
 
 # Seconds.
 _CATCH_UP = 60.0
-# The replica has to be as close as this before anybody waits for it; for so long it is given the chance.
+# The replica has to be as close as this before anybody waits for it. A busy one comes close only now and then: it is given the
+# chance for so long, and what counts as close doubles as the seconds go by.
 _CLOSE_BEHIND = 0.03
-_COMING_CLOSE = 10.0
+_COMING_CLOSE = 30.0
+_DOUBLES_EVERY = 5.0
+# What a pause holds besides the wait for the replica.
+_OTHER_STEPS = 0.5
 # The proxy refuses whoever has waited for sql_proxy_queue_timeout (10 s), and a server whoever has not logged in by then.
 _LONGEST_PAUSE = 8.0
 # A hand that waits does not notice that its operation has died: it waits in slices.
@@ -199,17 +203,27 @@ class Switchover:
             clock=self.clock,
         )
 
-    def _presync(self) -> None:
+    def _presync(self) -> str:
         # A canary that cannot write while the server is open would prove nothing when it is closed.
         self.old.call("prove_open", token=f"before {self.report.operation}")
         self._wait(self.old.call("executed"), self.plan.left(_CATCH_UP))
         # The old one will follow from the beginning of this file, and the first commits wait for it.
         self.new.call("rotate_binlog")
-        until = self.clock() + _COMING_CLOSE
-        while (started := self.clock()) < until:
+        began = self.clock()
+        while True:
+            started = self.clock()
             self._wait(self.old.call("executed"), self.plan.left(_CATCH_UP))
-            if self.clock() - started <= _CLOSE_BEHIND:
-                return
+            behind, passed = self.clock() - started, self.clock() - began
+            if behind <= _CLOSE_BEHIND * 2 ** (passed / _DOUBLES_EVERY):
+                return f"{behind * 1000:.0f} ms behind"
+            if passed >= _COMING_CLOSE:
+                break
+        if behind + _OTHER_STEPS > self.wish.max_pause:
+            raise OperationFailed(
+                f"{self.new.name} stays {behind:.1f} s behind {self.old.name}: the pause would be longer than max_pause ({self.wish.max_pause:g} s).",
+                "Nobody had to wait yet. Run this again when there is less load.",
+            )
+        return f"stays {behind:.1f} s behind"
 
     def _wait(self, position: str, seconds: float) -> None:
         until = self.clock() + seconds
