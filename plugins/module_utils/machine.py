@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -110,6 +111,17 @@ def packages_available(run: RunCommand, names: list[str]) -> list[str] | None:
     return sorted(found)
 
 
+def listeners(run: RunCommand) -> list[dict[str, Any]]:
+    """List the TCP sockets that are listened on, with the names of their processes. Root sees all names."""
+    code, out, _err = run(["ss", "-Hltnp"])
+    found = []
+    for fields in (line.split(None, 5) for line in out.splitlines() if code == 0):
+        address, _colon, port = fields[3].rpartition(":")
+        names = re.findall(r'\("([^"]+)",pid=', fields[5]) if len(fields) > 5 else []
+        found.append({"address": address.strip("[]").partition("%")[0], "port": int(port), "processes": sorted(set(names))})
+    return found
+
+
 def ssh_client() -> str:
     """Find the address that this session comes from. sudo drops the variable, so the callers are asked too."""
     process = os.getpid()
@@ -122,7 +134,7 @@ def ssh_client() -> str:
     return ""
 
 
-def describe(run: RunCommand, disks: list[str], packages: list[str]) -> dict[str, Any]:
+def describe(run: RunCommand, disks: list[str], packages: list[str], files: list[str]) -> dict[str, Any]:
     """Gather everything the preflight judges, except who answers for addresses and what the time is."""
     return {
         **distribution(),
@@ -135,5 +147,7 @@ def describe(run: RunCommand, disks: list[str], packages: list[str]) -> dict[str
         "interfaces": interfaces(run),
         "packages_installed": packages_installed(run, packages),
         "packages_available": packages_available(run, packages),
+        "listeners": listeners(run),
+        "files_missing": [path for path in files if not os.path.isfile(path)],
         "ssh_client": ssh_client(),
     }

@@ -10,7 +10,7 @@ short_description: Say what a machine is before anything is installed on it
 version_added: 0.1.0
 description:
   - Gathers in one round trip what M(tandem.lemp.inventory_check) judges. Distribution, Python, memory, free space, interfaces,
-    packages, clock, and which machines answer for the addresses that are to move.
+    packages, clock, who listens on which port, files that are missing, and which machines answer for the addresses that are to move.
   - Changes nothing, and needs nothing that a fresh machine lacks.
 author:
   - The tandem.lemp developers (@tandem-lemp)
@@ -44,6 +44,11 @@ options:
     type: list
     elements: str
     default: [mariadb-server, mysql-server]
+  files:
+    description: Files of which to say whether they are missing.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -96,6 +101,7 @@ def main() -> None:
             "questions": {"type": "list", "elements": "dict", "default": [], "options": question},
             "disks": {"type": "list", "elements": "str", "default": ["/", "/var/lib/mysql"]},
             "packages": {"type": "list", "elements": "str", "default": ["mariadb-server", "mysql-server"]},
+            "files": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -110,7 +116,7 @@ def main() -> None:
         except OSError as error:
             return 127, "", str(error)
 
-    found = describe(run_if_present, module.params["disks"], module.params["packages"])
+    found = describe(run_if_present, module.params["disks"], module.params["packages"], module.params["files"])
     try:
         found["answers"] = answers(module.params["questions"], found["interfaces"])
     except ProbeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from . import ports
 from .addresses import SIDES
 from .fault import Fault, Nodes, both, listing
 from .values import address, network, number
@@ -33,6 +34,9 @@ def check(nodes: Nodes, machines: Machines) -> Iterator[Fault]:
         yield from _room(node, variables, seen)
         yield from _interfaces(node, variables, seen)
         yield from _engine(node, variables, seen)
+        yield from ports.check(node, variables, seen["listeners"])
+        for path in seen["files_missing"]:
+            yield Fault(node, f"there is no file {path}.", "Put it there first, or correct the variable that names it.")
         yield from _way_in(node, variables, seen)
     known = {node: seen for node, seen in machines.items() if seen is not None}
     yield from _two_machines(known)

@@ -24,6 +24,7 @@ NODES: dict[str, dict[str, Any]] = {
         "tandem_inside_vip": "198.51.100.100",
         "tandem_database_engine": "mariadb",
         "tandem_management_networks": ["203.0.113.0/24"],
+        "tandem_sites": [{"name": "blog", "php_port": 9000}],
     }
     for name, number in (("node-a", 11), ("node-b", 12))
 }
@@ -50,6 +51,14 @@ def machine(number: int) -> dict[str, Any]:
         },
         "packages_installed": [],
         "packages_available": ["mariadb-server"],
+        "listeners": [
+            {"address": "0.0.0.0", "port": 22, "processes": ["sshd"]},
+            {"address": "0.0.0.0", "port": 80, "processes": ["nginx"]},
+            {"address": "198.51.100.100", "port": 3306, "processes": ["mariadbd"]},
+            {"address": "127.0.0.1", "port": 6446, "processes": ["haproxy"]},
+            {"address": f"198.51.100.{number}", "port": 9000, "processes": ["php-fpm8.2"]},
+        ],
+        "files_missing": [],
         "ssh_client": "203.0.113.5",
         "clock_offset": [-0.2, 0.1],
         "answers": {"192.0.2.100": [], "198.51.100.100": []},
@@ -91,6 +100,10 @@ CHANGES = [
         "has no package mariadb-server. Set tandem_database_engine: mysql, or add",
     ),
     ({"packages_available": []}, "has no package mariadb-server. Add a package source"),
+    ({"listeners": [{"address": "*", "port": 80, "processes": ["apache2"]}]}, "apache2 listens on port 80, which nginx needs. Stop it"),
+    ({"listeners": [{"address": "::", "port": 9000, "processes": ["minio"]}]}, "minio listens on port 9000, which php-fpm of site blog needs."),
+    ({"listeners": [{"address": "127.0.0.1", "port": 3306, "processes": ["ssh"]}]}, "ssh listens on port 3306, which the database needs."),
+    ({"files_missing": ["/etc/ssl/site/key.pem"]}, "there is no file /etc/ssl/site/key.pem."),
     ({"ssh_client": "10.0.0.9"}, "comes from 10.0.0.9, which is in none of tandem_management_networks."),
     ({"machine": "mark11"}, "node-a and node-b: they are one machine, or clones"),
     ({"clock_offset": [-9.0, -8.5]}, "node-a and node-b: their clocks differ by at least 8.3 s."),
