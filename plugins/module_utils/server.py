@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import typing as t
 import uuid
@@ -15,6 +14,7 @@ from .connection import Connection, Endpoint, Row
 from .dialect import SCHEMA, STATUS, VARIABLES, Dialect
 from .errors import AccessDenied, OperationFailed, StatementFailed, Unreachable
 from .gtid import MARIADB, MYSQL, GtidSet
+from .process import started
 from .state import ABSENT, RUNNING, STOPPED, UNKNOWN, Replication, ServerState, Session
 
 _SYSTEM_SCHEMAS = {"mysql", "sys", "information_schema", "performance_schema", "ndbinfo", SCHEMA}
@@ -67,7 +67,7 @@ class Server:
             server_id=int(v.get("server_id", 0)),
             server_uuid=str(v.get("server_uuid", "")),
             datadir=str(v.get("datadir", "")),
-            started=_started(str(v.get("pid_file", "")), str(v.get("datadir", ""))) if self._here else 0.0,
+            started=started(str(v.get("pid_file", "")), str(v.get("datadir", ""))) if self._here else 0.0,
             log_bin=_on(v.get("log_bin")),
             read_only=_on(v.get("read_only")),
             super_read_only=_on(v["super_read_only"]) if "super_read_only" in v else None,
@@ -488,15 +488,3 @@ def _on(value: t.Any) -> bool:
 def _of_users(name: str) -> bool:
     # lost+found and the like show up as #mysql50#...
     return name.lower() not in _SYSTEM_SCHEMAS and not name.startswith("#mysql50#")
-
-
-def _started(pid_file: str, datadir: str) -> float:
-    """When the server process of this machine started, on the wall clock of now; 0: not here."""
-    try:
-        pid = int((Path(datadir) / pid_file).read_text(encoding="ascii"))
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-        ticks = int(fields[19])
-    except (OSError, ValueError, IndexError):
-        return 0.0
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    return time.time() - age

@@ -123,7 +123,9 @@ def playbook_command(name: str, **extra: Any) -> tuple[list[str], dict[str, str]
     argv = ["ansible-playbook", "-i", "inventories/lab", f"playbooks/{name}.yml"]
     for key, value in extra.items():
         argv += ["-e", json.dumps({key: value})]
-    return argv, {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "TANDEM_LAB": NAME, "TANDEM_LAB_NET": NET, "NO_COLOR": "1"}
+    # A node of the lab answers at once, or not at all.
+    lab = {"TANDEM_LAB": NAME, "TANDEM_LAB_NET": NET, "ANSIBLE_TIMEOUT": "4"}
+    return argv, {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1", **lab}
 
 
 def must(done: Done) -> Done:
@@ -168,7 +170,7 @@ def wait(what: str, condition: Callable[[], bool], seconds: float = PATIENCE) ->
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not so after {seconds:g} s: {what}"
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
 @dataclass(frozen=True)

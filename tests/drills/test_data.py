@@ -40,6 +40,10 @@ def test_a_dropped_table_comes_back() -> None:
     before = pair.roles()
     done = must(playbook("restore"))
     assert "/var/backups/tandem" in done.text or newest.rpartition("/")[2] in done.text
+    # A password that would be found wrong only when the primary is closed and its data replaced.
+    done = playbook("restore", point=dropped, confirm="yes", tandem_secret_operator="not that one")
+    assert done.status != 0 and done.says("Access denied") and done.says("Nothing was changed"), done.text[-2000:]
+    assert "not that one" not in done.text
     assert pair.roles() == before
     must(playbook("restore", point=dropped, confirm="yes"))
     pair.wait_until_whole()

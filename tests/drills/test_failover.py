@@ -50,15 +50,22 @@ def test_failover_of_a_healthy_primary_is_refused() -> None:
 
 
 def test_what_only_the_dead_database_has_is_rescued() -> None:
-    """The replica was behind when the database died, and its host lives: nothing is lost."""
+    """The replica was behind when the database died, and its host lives: nothing is lost. Nor is what it received and did not apply."""
     old = primary()
     new = other(old)
-    sql(new, f"STOP {pair.REPLICA} IO_THREAD")
+    sql(new, f"STOP {pair.REPLICA} SQL_THREAD")
     with pair.writing(old) as written:
+        pair.pass_some_writes(old)
+        sql(new, f"STOP {pair.REPLICA} IO_THREAD")
         pair.pass_some_writes(old)
     assert pair.missing(written, new)
     ssh(old, f"systemctl mask --runtime --now {pair.ENGINE}; systemctl kill --signal=KILL {pair.ENGINE}")
     try:
+        before = pair.roles()
+        stuck = playbook("failover", confirm="yes")
+        assert stuck.status != 0 and stuck.says("relay-log: found") and stuck.says("START"), stuck.text[-2000:]
+        assert pair.roles() == before
+        sql(new, f"START {pair.REPLICA} SQL_THREAD")
         must(playbook("failover", confirm="yes"))
         assert pair.read_only(new) is False
         assert not pair.missing(written, new)

@@ -71,6 +71,10 @@ def test_a_stopped_sql_thread_is_refused() -> None:
         before = pair.roles()
         done = playbook("switchover", confirm="yes")
         assert done.status != 0 and done.says("replicates: found")
+        with pair.writing(other(replica)):
+            pair.pass_some_writes(other(replica))
+        done = playbook("catchup")
+        assert done.status != 0 and done.says(f"{replica} applies nothing and lacks"), done.text[-2000:]
         assert pair.roles() == before
     finally:
         sql(replica, f"START {pair.REPLICA} SQL_THREAD")
