@@ -236,7 +236,6 @@ from ansible_collections.tandem.lemp.plugins.module_utils.login import (
 )
 from ansible_collections.tandem.lemp.plugins.module_utils.pair import see
 
-
 ATLAS_OPTIONS: dict[str, t.Any] = {
     "admin_address": {"type": "str", "required": True},
     "admin_port": {"type": "int", "default": 2345},

@@ -50,6 +50,9 @@ class Answer:
         return self.how is How.OK
 
 
+UNASKED = Answer()
+
+
 @dataclass(frozen=True)
 class Account:
     """As whom to ask. timeout: seconds for one question, from the connection to the answer."""

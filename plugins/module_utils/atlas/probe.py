@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ..errors import TandemError
 from .admin import OFFLINE, RO, RW, Admin, Backend
-from .client import READ, WRITE, Account, Answer, How, ask
+from .client import READ, UNASKED, WRITE, Account, Answer, How, ask
 from .errors import Interrupted, NotListening, Silent
 from .wire import Endpoint
 
@@ -44,20 +44,20 @@ class Look:
     users: accounts of the proxy; None: not known. reads, writes: through Atlas.
     """
 
-    admin: Answer = Answer()
+    admin: Answer = UNASKED
     backends: tuple[Backend, ...] = ()
     users: int | None = None
-    login: Answer = Answer()
+    login: Answer = UNASKED
     servers: t.Mapping[_Key, Answer] = field(default_factory=dict)
-    reads: Answer = Answer()
-    writes: Answer = Answer()
+    reads: Answer = UNASKED
+    writes: Answer = UNASKED
 
     def state(self, key: _Key) -> str:
         """As Atlas says; "" where that is not known."""
         return next((one.state for one in self.backends if one.key == key), "")
 
     def answers(self, key: _Key) -> bool:
-        return self.servers.get(key, Answer()).ok
+        return self.servers.get(key, UNASKED).ok
 
 
 def look(watched: Watched) -> Look:
@@ -66,7 +66,7 @@ def look(watched: Watched) -> Look:
     servers = {key: _ask(key[0], watched.account, READ) for key in watched.servers}
     seen = Look(admin=admin, backends=backends, users=users, servers=servers)
     login = _worst(ask(*watched.proxy, watched.account) for _thread in range(watched.threads))
-    reads = writes = Answer()
+    reads = writes = UNASKED
     if login.ok:
         if _safe(seen, (RO, RW)):
             reads = ask(*watched.proxy, watched.account, READ)
@@ -101,7 +101,7 @@ def _ask_admin(endpoint: Endpoint) -> tuple[Answer, tuple[Backend, ...], int | N
 
 def _worst(answers: t.Iterable[Answer]) -> Answer:
     """Of logins one after the other; the first that fails says why."""
-    last = Answer()
+    last = UNASKED
     for last in answers:
         if not last.ok:
             return last

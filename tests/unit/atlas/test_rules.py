@@ -15,8 +15,24 @@ import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import atlas as rules
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.alarms import ALARMS
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.atlas import ALARMS_OF, TABLE, Act, Known, Signs, Times, alarms, judge, plain, state
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.atlas_keeper import AtlasKeeper, AtlasSettings, Hands, settings
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.atlas import (
+    ALARMS_OF,
+    TABLE,
+    Act,
+    Known,
+    Signs,
+    Times,
+    alarms,
+    judge,
+    plain,
+    state,
+)
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.atlas_keeper import (
+    AtlasKeeper,
+    AtlasSettings,
+    Hands,
+    settings,
+)
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.admin import RO, RW, Backend
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import Account, Answer, How
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.probe import Look, Watched
@@ -400,7 +416,10 @@ def test_settings(tmp_path: Path) -> None:
         found.watched()
 
 
-@pytest.mark.parametrize("change", [{"servers": [{"address": "x", "type": "rw"}]}, {"servers": [{"address": "x:1", "type": "master"}]}, {"admin": ["x"]}, {"threads": None}])
+@pytest.mark.parametrize(
+    "change",
+    [{"servers": [{"address": "x", "type": "rw"}]}, {"servers": [{"address": "x:1", "type": "master"}]}, {"admin": ["x"]}, {"threads": None}],
+)
 def test_settings_that_make_no_sense(change: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError, IndexError)):
         settings({**RAW, **change})

@@ -35,7 +35,7 @@ def rows(atlas: AtlasSeen | None, here: str = "server1") -> dict[str, str]:
     state, more = ServerState(state=UNKNOWN, reason="timed out"), Inspection(access=SILENT, reason="timed out")
     nodes = {name: Node(name, "192.0.2.11", state) for name in ("server1", "server2")}
     there = "server2" if here == "server1" else "server1"
-    pair = see((nodes[here], nodes[there]), {name: more for name in nodes})
+    pair = see((nodes[here], nodes[there]), dict.fromkeys(nodes, more))
     context = Context(Seen(nodes[here], more), Seen(nodes[there], more), pair, atlas=atlas)
     found = [row for row in judge(context) if row.check.startswith("atlas-")]
     assert all(row.nodes == (here,) for row in found), "of the other node nothing is said"
@@ -99,8 +99,9 @@ def test_a_fault_is_named(name: str) -> None:
 
 
 def test_two_nodes_are_one_report() -> None:
+    rest = {"value": 1, "expected": 1, "reason": "", "remedy": ""}
     said = {
-        name: [{"check": check, "state": state, "nodes": [name], "value": 1, "expected": 1, "reason": "", "remedy": ""} for check, state in rows(WELL, name).items()]
+        name: [{"check": check, "state": state, "nodes": [name], **rest} for check, state in rows(WELL, name).items()]
         for name in ("server1", "server2")
     }
     assert len(merge(said)) == 18
