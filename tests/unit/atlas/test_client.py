@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import READ, WRITE, Account, How, ask
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import READ, WRITE, Account, Answer, How, ask
 
 from .replay import ADDRESS, Faults, free_port, recorded, replaying, somebody
 
@@ -91,7 +91,16 @@ def test_a_server_with_another_login() -> None:
     assert answer.how is How.BROKEN and "another login than mysql_native_password" in answer.text
 
 
-@pytest.mark.parametrize("says", [b"HTTP/1.0 200 OK\r\n\r\n", b"\xff\xff\xff\x00", b"\x00\x00\x00\x00", b"\x01\x00\x00\x00\x0a"])
-def test_somebody_else(says: bytes) -> None:
+@pytest.mark.parametrize(
+    ("says", "text"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\n", "answers as no server of this kind does"),
+        (b"\xff\xff\xff\x00", "answers as no server of this kind does"),
+        (b"\x00\x00\x00\x00", "answers as no server of this kind does"),
+        (b"\x01\x00\x00\x00\x0a", "a text without an end"),
+        (b"\x05\x00\x00\x00\x09abc\x00", "is no server of this kind"),
+    ],
+)
+def test_somebody_else(says: bytes, text: str) -> None:
     with somebody(says, hangs_up=True) as port:
-        assert ask(ADDRESS, port, APP, READ).how is How.BROKEN
+        assert ask(ADDRESS, port, APP, READ) == Answer(How.BROKEN, text)

@@ -33,6 +33,9 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.atlas_keeper imp
     Hands,
     settings,
 )
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.machine import step
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Memory, View
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Policy
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.admin import RO, RW, Backend
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import Account, Answer, How
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.probe import Look, Watched
@@ -227,6 +230,7 @@ def test_every_alarm_has_words_and_every_row_a_condition() -> None:
 def test_one_that_never_worked_is_perhaps_being_installed() -> None:
     story = Story().sees(DEAD, 110)
     assert story.alarms == ()
+    assert Story().sees(STOPPED, 110).acts == []
     assert story.sees(DEAD, 20).alarms == ("atlas_dead",)
 
 
@@ -350,6 +354,21 @@ def test_without_the_agent_it_only_looks(tmp_path: Path) -> None:
     assert not (tmp_path / "atlas.json").exists()
 
 
+def test_a_node_on_which_an_operation_works_is_left_alone(tmp_path: Path) -> None:
+    fake = Fake(WELL, STOPPED)
+    fake.busy = True
+    one = keeper(fake, tmp_path / "atlas.json")
+    for _turn in range(10):
+        one.turn()
+    assert fake.restarted == 0
+
+
+def test_its_alarms_are_the_agents() -> None:
+    policy = Policy("node-a", "node-b")
+    assert "atlas_dead" in step(policy, Memory(), View(now=1.0, atlas=("atlas_dead",))).alarms
+    assert not any(name.startswith("atlas") for name in step(policy, Memory(), View(now=1.0)).alarms)
+
+
 def test_a_hand_that_is_lost_is_said_once(tmp_path: Path) -> None:
     fake = Fake(WELL, STOPPED)
 
@@ -385,9 +404,8 @@ def test_the_daemon_is_woken_when_something_is_new(running: tuple[Fake, AtlasKee
 def test_a_look_that_raises_ends_nothing(running: tuple[Fake, AtlasKeeper, threading.Event]) -> None:
     fake, one, woken = running
     assert woken.wait(5)
-    fake.looks = [None]  # type: ignore[list-item]
     woken.clear()
-    fake.looks = [DEAD]
+    fake.looks = [None, None, DEAD]  # type: ignore[list-item]
     assert woken.wait(5)
     assert one.state()[0] == "dead"
 
