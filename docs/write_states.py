@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
+sys.path.insert(0, str(ROOT / "plugins"))
 
-from agent.markdown import as_markdown  # noqa: E402 the path has to be set first
+from module_utils.agent.markdown import as_markdown  # noqa: E402 the path has to be set first
 
 (ROOT / "docs" / "agent-states.md").write_text(as_markdown(), encoding="utf-8")

@@ -11,7 +11,7 @@ short_description: Check whether a pair replicates well, and could swap its role
 version_added: 0.1.0
 description:
   - Asks the database server of this machine by its socket, and the other one over TLS as the operator, and judges nearly
-    fifty things that replication and a swap of roles need.
+    fifty things that replication and a swap of roles need, and nine of Atlas where there is one.
   - Each row has a code that never changes. C(docs/runbooks/check.md) has a list.
   - Of the other server the operator may not see everything; such rows are V(unknown). Run the module on both nodes, and
     M(tandem.lemp.check_report) makes one list of it, as C(playbooks/check.yml) does.
@@ -64,6 +64,64 @@ options:
     description: Connections that the proxies of both nodes may open together. 0 compares with what was used until now.
     type: int
     default: 0
+  atlas:
+    description: The Atlas of this node. Without it there are no rows about one.
+    type: dict
+    suboptions:
+      admin_address:
+        description: Where its administrators connect.
+        type: str
+        required: true
+      admin_port:
+        description: The port of that.
+        type: int
+        default: 2345
+      admin_user:
+        description: Name of the administrator.
+        type: str
+        default: tandem
+      admin_password:
+        description: The administrator's password.
+        type: str
+        required: true
+      proxy_address:
+        description: Where applications connect.
+        type: str
+        default: 127.0.0.1
+      proxy_port:
+        description: The port of that.
+        type: int
+        default: 1234
+      user:
+        description: The one account of the proxy.
+        type: str
+        required: true
+      password:
+        description: The account's password.
+        type: str
+        required: true
+      threads:
+        description: Its event threads. Each is asked.
+        type: int
+        default: 2
+      writers:
+        description: Servers that take writes, as address and port.
+        type: list
+        elements: str
+        required: true
+      readers:
+        description: Servers that are read from, as address and port.
+        type: list
+        elements: str
+        default: []
+      config_file:
+        description: Its configuration file.
+        type: path
+        required: true
+      config_sha256:
+        description: Checksum of what role atlas writes. Whoever knows it could try passwords, so it is never shown.
+        type: str
+        default: ""
 notes:
   - On the controller an action of the same name runs it. A node that cannot be reached is then an answer too, with RV(reachable=false).
 seealso:
@@ -152,6 +210,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.admin import RO, RW
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import Account
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.probe import Watched, look
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
+from ansible_collections.tandem.lemp.plugins.module_utils.checks.atlas import AtlasSeen, read_file
 from ansible_collections.tandem.lemp.plugins.module_utils.checks.judge import judge, worst
 from ansible_collections.tandem.lemp.plugins.module_utils.checks.model import Context, Limits, Seen
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
@@ -164,6 +227,22 @@ from ansible_collections.tandem.lemp.plugins.module_utils.login import (
     endpoint_there,
 )
 from ansible_collections.tandem.lemp.plugins.module_utils.pair import see
+
+ATLAS_OPTIONS: dict[str, t.Any] = {
+    "admin_address": {"type": "str", "required": True},
+    "admin_port": {"type": "int", "default": 2345},
+    "admin_user": {"type": "str", "default": "tandem"},
+    "admin_password": {"type": "str", "required": True, "no_log": True},
+    "proxy_address": {"type": "str", "default": "127.0.0.1"},
+    "proxy_port": {"type": "int", "default": 1234},
+    "user": {"type": "str", "required": True},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "threads": {"type": "int", "default": 2},
+    "writers": {"type": "list", "elements": "str", "required": True},
+    "readers": {"type": "list", "elements": "str", "default": []},
+    "config_file": {"type": "path", "required": True},
+    "config_sha256": {"type": "str", "default": "", "no_log": True},
+}
 
 
 def observe(params: dict[str, t.Any]) -> Context:
@@ -192,7 +271,21 @@ def observe(params: dict[str, t.Any]) -> Context:
             connections_needed=params["min_connections"],
             administrators=frozenset([params["operator_user"], *params["administrators"]]),
         ),
+        atlas=see_atlas(params["atlas"]) if params["atlas"] else None,
     )
+
+
+def see_atlas(params: dict[str, t.Any]) -> AtlasSeen:
+    """Ask the Atlas of this node, and what is behind it."""
+    servers = tuple((address, kind) for kind, found in ((RW, params["writers"]), (RO, params["readers"])) for address in found)
+    watched = Watched(
+        Endpoint(params["admin_address"], params["admin_port"], params["admin_user"], params["admin_password"], 3),
+        (params["proxy_address"], params["proxy_port"]),
+        Account(params["user"], params["password"], 3),
+        servers,
+        params["threads"],
+    )
+    return AtlasSeen(look(watched), servers, read_file(params["config_file"], params["config_sha256"]))
 
 
 def main() -> None:
@@ -211,6 +304,7 @@ def main() -> None:
             "min_retention": {"type": "int", "default": 24},
             "max_disk_percent": {"type": "int", "default": 90},
             "min_connections": {"type": "int", "default": 0},
+            "atlas": {"type": "dict", "options": ATLAS_OPTIONS},
         },
         supports_check_mode=True,
     )

@@ -8,6 +8,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pair
 from pair import must, ssh
@@ -70,6 +71,11 @@ def tandem(node: str, *words: str) -> pair.Done:
 def agent(node: str) -> dict[str, object]:
     said = must(tandem(node, "status", "--json"))
     return dict(json.loads(said.text)["agent"])
+
+
+def status(node: str) -> dict[str, Any]:
+    """Everything that it knows. The exit code only says that there is an alarm."""
+    return dict(json.loads(tandem(node, "status", "--json").text))
 
 
 def closed(node: str) -> bool:

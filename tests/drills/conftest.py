@@ -13,15 +13,15 @@ import pytest
 collect_ignore = [f"test_gtid_{engine}.py" for engine in ("mariadb", "mysql") if engine != pair.ENGINE]
 # A pair that looks after itself is another pair.
 if pair.FAILOVER == "automatic":
-    collect_ignore_glob = ["test_[!a]*.py"]
+    collect_ignore_glob = ["test_[!a]*.py", "test_atlas.py"]
 else:
-    collect_ignore.append("test_agent.py")
+    collect_ignore += ["test_agent.py", "test_agent_atlas.py"]
 if pair.FAILOVER != "automatic" or pair.WITNESS != "ssh":
     collect_ignore.append("test_agent_witness.py")
 
 # And so is one with Atlas, which these drills take apart.
 if not os.environ.get("ATLAS_TREE"):
-    collect_ignore.append("test_atlas.py")
+    collect_ignore += ["test_atlas.py", "test_agent_atlas.py"]
 
 _WHOLE = {"now": False}
 

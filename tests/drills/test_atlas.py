@@ -2,56 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from typing import Any
 
 import pair
 import pytest
+from atlas_client import PORT, ask, reads_from, writes_to
 from pair import PAIR, must, other, playbook, primary, sql, ssh
-
-PORT = 1234
-CLIENT = """
-import json, sys
-import pymysql
-password, statements = json.loads(sys.stdin.readline())
-said = []
-try:
-    with pymysql.connect(host="127.0.0.1", port=%d, user="blog", password=password, database="blog", autocommit=True,
-                         connect_timeout=10, read_timeout=10) as c, c.cursor() as q:
-        for statement in statements:
-            q.execute(statement)
-            said.append([list(map(str, row)) for row in q.fetchall()])
-except pymysql.err.MySQLError as error:
-    said.append(repr(error))
-print(json.dumps(said))
-"""
-
-
-def ask(node: str, *statements: str) -> list[Any]:
-    """What a client of this node's Atlas is told, each on one connection; the last one is the error, if there is one."""
-    ssh(node, "cat > /root/tandem-atlas-client.py", CLIENT % PORT)
-    done = ssh(node, "python3 /root/tandem-atlas-client.py", json.dumps([pair.site_password(), statements]) + "\n")
-    return list(json.loads(done.text.splitlines()[-1]))
-
-
-# The number of a server is that of its node: it need not be asked, and may be dead.
-BY_SERVER_ID = {str(pair.NODES[node]): node for node in PAIR}
-
-
-def reads_from(node: str) -> str:
-    """The node whose database a SELECT through this node's Atlas reaches."""
-    said = ask(node, "SELECT @@server_id")
-    assert isinstance(said[0], list), said
-    return BY_SERVER_ID[said[0][0][0]]
-
-
-def writes_to(node: str) -> str:
-    said = ask(node, "/*master*/ SELECT @@server_id")
-    assert isinstance(said[0], list), said
-    return BY_SERVER_ID[said[0][0][0]]
-
 
 def states() -> dict[str, list[str]]:
     """By node, what its Atlas says of the writer and of the reader."""

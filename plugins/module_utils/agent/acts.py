@@ -122,6 +122,11 @@ class Acts:
         with self._hand(self.node) as hand:
             return str(hand.call("shut", seconds=0)["how"])
 
+    def end_atlas(self) -> str:
+        """End this node's Atlas. systemd starts it again."""
+        with self._hand(self.node) as hand:
+            return f"{hand.call('end_atlas', 30)['killed']} was killed"
+
     def open(self, may_open: t.Callable[[], bool]) -> str:
         """Open this node's database; commits wait for the replica. Raises Refused while the peer's server takes writes."""
         with self._operation("open") as hand:

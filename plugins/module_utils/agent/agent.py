@@ -69,6 +69,7 @@ class Seen:
     knock: bool | None = None
     gateway: bool | None = None
     address_here: bool | None = None
+    atlas: tuple[str, ...] = ()
 
 
 class Agent:
@@ -189,6 +190,7 @@ class Agent:
             paused_until=reading.number(said, "paused_until") or 0.0,
             acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
             frozen=now - self._last_step > self.policy.contact_fresh,
+            atlas=seen.atlas,
         )
 
     def _order(self) -> Order:
@@ -207,6 +209,11 @@ class Agent:
         if looked <= self._foreign_at:
             return Running.FOREIGN
         return Running.FAILED if self._failed else Running.NONE
+
+    @property
+    def busy(self) -> bool:
+        """An operation works on this node, or the agent is paused: nothing is touched that it may stand on. From any thread."""
+        return self.memory.state in (State.OPERATION, State.PAUSED) or (self._job is not None and not self._job.done())
 
     def forget_order(self) -> None:
         """It has been followed."""

@@ -17,10 +17,17 @@ ALARMS: t.Mapping[str, tuple[str, str]] = {
     "manual_failover_needed": ("critical", "the primary is gone and the policy is failover: manual"),
     "data_comparison_failed": ("critical", "the nodes cannot tell whose data is newer"),
     "address_elsewhere": ("critical", "the service address is sent elsewhere"),
+    "atlas_dead": ("critical", "Atlas takes no connections"),
+    "atlas_frozen": ("critical", "Atlas takes connections and answers nobody"),
+    "atlas_refuses": ("critical", "Atlas refuses the application's account"),
+    "atlas_no_writes": ("critical", "Atlas passes no writes on"),
     "database_stalled": ("warning", "the database is stalled: slow is not dead"),
     "alone": ("warning", "the primary goes on without a replica: commits wait for nobody"),
     "writes_wait_for_the_replica": ("warning", "commits wait for a replica that is away"),
     "peer_agent_silent": ("warning", "the peer's machine answers, its agent does not"),
+    "atlas_reader_away": ("warning", "Atlas reads from the primary: its reader is not up"),
+    "atlas_altered": ("warning", "the backends or accounts of Atlas are not those that were configured"),
+    "atlas_admin_silent": ("warning", "the admin port of Atlas does not answer: no fence could take it offline"),
     "witness_not_reachable": ("warning", "the witness does not answer"),
 }
 

@@ -269,4 +269,4 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
         ("opened_by_somebody_else", rule == "opened_by_somebody"),
         ("witness_not_reachable", policy.witness and not view.witness.reachable and asked >= policy.start_wait),
     ]
-    return tuple(name for name, holds in rows if holds)
+    return (*(name for name, holds in rows if holds), *view.atlas)

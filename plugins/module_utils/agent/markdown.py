@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .atlas import ALARMS_OF, Signs, Times
+from .atlas import TABLE as ATLAS
 from .facts import Facts
 from .model import State
 from .policy import Policy
@@ -78,6 +80,7 @@ def as_markdown() -> str:
             parts.append(f"| {number} | {row.condition.replace('_', ' ')} | {then} | {does} | {row.reason} |")
         parts.append("")
     parts.append(_conditions())
+    parts.append(_atlas())
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -94,6 +97,31 @@ def _times(policy: Policy) -> str:
         if isinstance(getattr(policy, field.name), float)
     ]
     return "\n".join(["## Times\n", lines, "", "| time | seconds |", "| --- | --- |", *rows_of_times, ""])
+
+
+def _atlas() -> str:
+    """The tables of agent/atlas.py."""
+    times = Times()
+    lines = [
+        "\n## Atlas\n",
+        f"With `tandem_sql_proxy: atlas`. The health daemon asks this node's Atlas, and what is behind it, every {times.every:g} s, in a thread of",
+        "its own. The first rule that has held for so long decides. Nothing is done while an operation works on this node or the agent is",
+        f"paused, nor in the first {times.settle:g} s for one that has never been seen to work. The writer is never taken offline: HAProxy behind",
+        "Atlas holds who would write, and an offline writer is what a fence leaves.",
+        "",
+        "| when | for | does | because |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row.condition.replace('_', ' ')} | {getattr(times, row.after):g} s | {row.act.value} | {row.reason} |" for row in ATLAS),
+        "",
+        f"It is ended at most once in {times.restart_every:g} s. An alarm comes after {times.alarm_after:g} s:",
+        "",
+        "| alarm | when |",
+        "| --- | --- |",
+        *(f"| `{alarm}` | {' '.join((getattr(Signs, name).__doc__ or '').split())} |" for name, alarm in ALARMS_OF.items()),
+        "",
+        *(f"* **{row.condition.replace('_', ' ')}**: {' '.join((getattr(Signs, row.condition).__doc__ or '').split())}" for row in ATLAS),
+    ]
+    return "\n".join(lines)
 
 
 def _conditions() -> str:

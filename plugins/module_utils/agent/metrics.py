@@ -21,6 +21,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ROLES = ("primary", "replica", "unknown")
 VERDICTS = ("starting", "up", "down", "unknown")
 LOOKS = ("ok", "broken", "silent", "busy")
+ATLAS_STATES = ("up", "dead", "frozen", "refuses", "unknown")
+BACKEND_STATES = ("unknown", "up", "down", "offline")
 LABELS = 64  # series of one metric at most: a peer that is out of its mind must not fill anybody's memory
 
 
@@ -75,6 +77,16 @@ METRICS: t.Mapping[str, Metric] = {
     "tandem_lease_held": Metric("gauge", "This node holds the lease.", "truth"),
     "tandem_lease_left_seconds": Metric("gauge", "Until the lease ends.", "seconds"),
     "tandem_witness_reachable": Metric("gauge", "The witness answers.", "truth"),
+    "tandem_atlas_up": Metric("gauge", "This node's Atlas takes connections and answers. Absent where there is none.", "truth"),
+    "tandem_atlas_state": Metric("gauge", "What Atlas does: 1 for that.", "truth", ("state",)),
+    "tandem_atlas_admin_up": Metric("gauge", "Its admin port answers.", "truth"),
+    "tandem_atlas_passes": Metric("gauge", "A statement of that kind, asked through Atlas, is answered.", "truth", ("kind",)),
+    "tandem_atlas_backend_state": Metric("gauge", "What Atlas says of a backend: 1 for that.", "truth", ("address", "type", "state")),
+    "tandem_atlas_backend_answers": Metric("gauge", "The backend answers, asked beside Atlas.", "truth", ("address", "type")),
+    "tandem_atlas_backend_taken_offline": Metric("gauge", "The agent itself has taken it offline.", "truth", ("address", "type")),
+    "tandem_atlas_accounts": Metric("gauge", "Accounts of the proxy: one, or the next one ends it.", "count"),
+    "tandem_atlas_altered": Metric("gauge", "Backends or accounts are not those that were configured.", "truth"),
+    "tandem_atlas_restarts_total": Metric("counter", "Times that the agent has ended it because it hung.", "count"),
     "tandem_notifications_sent_total": Metric("counter", "Messages that a channel took.", "count", ("channel",)),
     "tandem_notifications_failed_total": Metric("counter", "Messages that a channel never took.", "count", ("channel",)),
     "tandem_notifications_queued": Metric("gauge", "Messages that wait for a channel.", "count", ("channel",)),
@@ -147,6 +159,7 @@ def render(status: t.Any, states: t.Iterable[str] = (), now: float | None = None
     _database(out, status)
     _peer(out, status)
     _agent(out, status, tuple(states), time.time() if now is None else now)
+    _atlas(out, status)
     _told(out, status)
     return out.text()
 
@@ -230,6 +243,29 @@ def _agent(out: Exposition, status: t.Any, states: tuple[str, ...], now: float) 
         out.add("tandem_lease_held", reading.text(lease, "holder") == node if "holder" in lease and node else None)
         out.add("tandem_lease_left_seconds", reading.number(lease, "left"))
         out.add("tandem_witness_reachable", reading.truth(lease, "reachable"))
+
+
+def _atlas(out: Exposition, status: t.Any) -> None:
+    atlas = reading.mapping(status, "atlas")
+    if not atlas:
+        return
+    word = reading.text(atlas, "state") or "unknown"
+    out.add("tandem_atlas_up", None if word == "unknown" else word == "up")
+    out.one_hot("tandem_atlas_state", word if word in ATLAS_STATES else "unknown", ATLAS_STATES)
+    out.add("tandem_atlas_admin_up", reading.truth(atlas, "admin"))
+    for kind in ("reads", "writes"):
+        out.add("tandem_atlas_passes", reading.truth(atlas, kind), kind)
+    for backend in reading.mappings(atlas, "backends"):
+        labels = (reading.text(backend, "address"), reading.text(backend, "type"))
+        said = reading.text(backend, "state")
+        if said in BACKEND_STATES:
+            for choice in BACKEND_STATES:
+                out.add("tandem_atlas_backend_state", choice == said, *labels, choice)
+        out.add("tandem_atlas_backend_answers", reading.truth(backend, "answers"), *labels)
+        out.add("tandem_atlas_backend_taken_offline", reading.truth(backend, "taken_offline"), *labels)
+    out.add("tandem_atlas_accounts", _count(reading.dig(atlas, "accounts")))
+    out.add("tandem_atlas_altered", reading.truth(atlas, "altered"))
+    out.add("tandem_atlas_restarts_total", _count(reading.dig(atlas, "restarts")))
 
 
 def _told(out: Exposition, status: t.Any) -> None:

@@ -161,6 +161,7 @@ class View:
     paused_until: float = 0.0  # wall
     acknowledged_at: float = 0.0  # wall: a person has seen the last failover
     frozen: bool = False  # this process has just stood still for longer than contact_fresh
+    atlas: tuple[str, ...] = ()  # what is wrong with this node's Atlas: names of alarms
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,30 @@ def _agent(status: t.Any, now: float) -> list[tuple[str, str]]:
     ]
 
 
+def _atlas(status: t.Any) -> list[tuple[str, str]]:
+    """What Atlas says of each backend, and whether it answers beside Atlas. Nothing where there is none."""
+    atlas = reading.mapping(status, "atlas")
+    if not atlas:
+        return []
+    word = reading.text(atlas, "state") or "unknown"
+    level = {"up": "ok", "unknown": "unknown"}.get(word, "bad")
+    reason = reading.text(atlas, "reason")
+    rows = [("Atlas", _sign(level, _text(word)) + (f' <span class="dim small">{_text(reason)}</span>' if reason else ""))]
+    for backend in reading.mappings(atlas, "backends")[:PARTS]:
+        said, answers = reading.text(backend, "state") or "not known", reading.truth(backend, "answers")
+        good = said == "up" and answers is not False
+        words = _sign("ok" if good else "warn", _text(said))
+        if answers is False:
+            words += f' <span class="dim small">does not answer: {_text(reading.text(backend, "reason"))}</span>'
+        if reading.truth(backend, "taken_offline"):
+            words += ' <span class="dim small">taken offline by the agent</span>'
+        kind = {"rw": "writes to", "ro": "reads from"}.get(reading.text(backend, "type"), "")
+        rows.append((f'<span class="small">{kind} {_text(reading.text(backend, "address"))}</span>', words))
+    if reading.truth(atlas, "admin") is False:
+        rows.append(('<span class="small">admin port</span>', _sign("warn", _text(reading.text(atlas, "admin_reason")))))
+    return rows
+
+
 def _addresses(status: t.Any) -> str:
     where: dict[str, list[str]] = {}
     for name, value in list(reading.mapping(status, "addresses").items())[:PARTS]:
@@ -297,6 +321,7 @@ def _card(status: t.Any, name: str, whose: str, now: float, old: bool = False) -
         ("Hears peer", _networks(status)),
         ("Keepalived", _yes(not reading.truth(status, "fault"), "may hold the addresses", "must not hold the addresses", "bad") if "fault" in status else ""),
         *_findings(status),
+        *_atlas(status),
         *_disks(status),
         *_agent(status, now),
         ("Up for", _text(reading.span(uptime)) if uptime is not None else ""),

@@ -212,6 +212,37 @@ def _present(status: t.Any, now: float) -> list[str]:
     return lines
 
 
+def _atlas(status: t.Any) -> list[str]:
+    """Nothing where there is none."""
+    atlas = reading.mapping(status, "atlas")
+    if not atlas:
+        return []
+    word, reason = reading.text(atlas, "state") or "unknown", reading.text(atlas, "reason")
+    words = {
+        "up": "answers",
+        "dead": "takes no connections",
+        "frozen": "takes connections and does not answer",
+        "refuses": "refuses the application's account",
+    }.get(word, "not known how it is")
+    lines = [f"Atlas: {words}" + (f": {_sentence(reason)}" if reason else ".")]
+    for backend in reading.mappings(atlas, "backends"):
+        said, answers = reading.text(backend, "state") or "not known", reading.truth(backend, "answers")
+        line = f"{reading.text(backend, 'address')} ({reading.text(backend, 'type')}): {said}"
+        if reading.truth(backend, "configured") is False:
+            line += "; it was added at the admin port, and is gone with a restart"
+        if answers is False:
+            line += f"; asked beside Atlas it does not answer: {reading.text(backend, 'reason')}"
+        if reading.truth(backend, "taken_offline"):
+            line += "; the agent has taken it offline, and puts it online when it answers"
+        lines.append(f"  {_sentence(line)}")
+    if reading.truth(atlas, "admin") is False:
+        lines.append(f"  Its admin port: {_sentence(reading.text(atlas, 'admin_reason'))}")
+    accounts = reading.number(atlas, "accounts")
+    if accounts is not None and accounts != 1:
+        lines.append(f"  It has {accounts:.0f} accounts. With more than one MariaDB ends the process: restart it, the file has one.")
+    return lines
+
+
 def _problem(lease: t.Mapping[str, t.Any]) -> str:
     said = reading.text(lease, "problem")
     return f": {said}" if said else ""
@@ -220,7 +251,7 @@ def _problem(lease: t.Mapping[str, t.Any]) -> str:
 def why(status: t.Any, history: t.Iterable[t.Mapping[str, t.Any]], now: float | None = None) -> list[str]:
     """What a person asks: what is it doing, why did it, and what would it do. Lines without newlines in them."""
     now = time.time() if now is None else now
-    lines = ["Now", *(f"  {line}" for line in _present(status, now)), ""]
+    lines = ["Now", *(f"  {line}" for line in [*_present(status, now), *_atlas(status)]), ""]
     transitions = [made for made in history if reading.text(made, "kind") == "transition"][-LAST:]
     lines.append("Why it did what it did (newest first)")
     for made in reversed(transitions):

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 
 from .errors import CommandFailed, Interrupted, NotAdmin, NotListening, Silent, WrongLogin
 
-_CAPABILITIES = 0x2A205  # LONG_PASSWORD LONG_FLAG PROTOCOL_41 TRANSACTIONS SECURE_CONNECTION MULTI_RESULTS
+CAPABILITIES = 0x2A205  # LONG_PASSWORD LONG_FLAG PROTOCOL_41 TRANSACTIONS SECURE_CONNECTION MULTI_RESULTS
 _NEEDED = 0x8200  # PROTOCOL_41 SECURE_CONNECTION
-_LONGEST_PACKET = 1 << 24
-_CHARSET = 8
+LONGEST_PACKET = 1 << 24
+CHARSET = 8
 _GREETING = 10
 _OK, _EOF, _ERR, _NULL = 0x00, 0xFE, 0xFF, 0xFB
 _DENIED = 1045
@@ -62,11 +62,11 @@ def scramble(password: bytes, challenge: bytes) -> bytes:
     return bytes(a ^ b for a, b in zip(once, hashlib.sha1(challenge + twice).digest(), strict=True))
 
 
-class _Broken(Exception):
+class Malformed(Exception):
     """An answer that no Atlas gives."""
 
 
-class _Reader:
+class Reader:
     """The fields of one packet."""
 
     def __init__(self, data: bytes) -> None:
@@ -75,14 +75,14 @@ class _Reader:
 
     def take(self, count: int) -> bytes:
         if count > len(self._data) - self._at:
-            raise _Broken("a packet that ends too early")
+            raise Malformed("a packet that ends too early")
         self._at += count
         return self._data[self._at - count : self._at]
 
     def to_nul(self) -> bytes:
         end = self._data.find(b"\0", self._at)
         if end < 0:
-            raise _Broken("a text without an end")
+            raise Malformed("a text without an end")
         return self.take(end - self._at + 1)[:-1]
 
     def rest(self) -> bytes:
@@ -92,7 +92,7 @@ class _Reader:
         first = self.take(1)[0]
         width = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first)
         if width is None and first >= _NULL:
-            raise _Broken("a value that is missing")
+            raise Malformed("a value that is missing")
         return first if width is None else int.from_bytes(self.take(width), "little")
 
     def text(self) -> str:
@@ -100,7 +100,7 @@ class _Reader:
 
     def end(self) -> None:
         if self._at != len(self._data):
-            raise _Broken("a packet with more in it than belongs there")
+            raise Malformed("a packet with more in it than belongs there")
 
 
 class Wire:
@@ -149,7 +149,7 @@ class Wire:
         if first[3:] not in (b"", b"\0") or (len(first) > 3 and not 0 < int.from_bytes(first[:3], "little") <= _GREETING_MOST):
             said = printable(first.decode("ascii", "replace"))
             raise self._stranger(f"begins with {said!r}, which is not MySQL's protocol")
-        greeting = _Reader(self._rest_of_packet(first))
+        greeting = Reader(self._rest_of_packet(first))
         try:
             version = self._version(greeting)
             greeting.take(4)
@@ -158,13 +158,13 @@ class Wire:
             capabilities = struct.unpack("<H", greeting.take(2))[0]
             greeting.take(1 + 2 + 2 + 1 + 10)
             challenge += greeting.to_nul()
-        except _Broken as error:
+        except Malformed as error:
             raise self._stranger(f"greets with {error}") from None
         if len(challenge) != 20 or capabilities & _NEEDED != _NEEDED:
             raise self._stranger(f"calls itself {version} and wants a login of another kind")
         return challenge
 
-    def _version(self, greeting: _Reader) -> str:
+    def _version(self, greeting: Reader) -> str:
         kind = greeting.take(1)[0]
         if kind == _ERR:
             greeting.take(2)
@@ -191,7 +191,7 @@ class Wire:
             raise WrongLogin("No user of an admin port has such a name.", "Give what admin-username says.")
         proof = scramble(self.endpoint.password.encode("utf-8", "surrogateescape"), challenge)
         self._send(
-            struct.pack("<IIB23x", _CAPABILITIES, _LONGEST_PACKET, _CHARSET) + user + b"\0" + bytes([len(proof)]) + proof,
+            struct.pack("<IIB23x", CAPABILITIES, LONGEST_PACKET, CHARSET) + user + b"\0" + bytes([len(proof)]) + proof,
             "the login",
         )
         try:
@@ -230,25 +230,25 @@ class Wire:
         first = self._answer(what)
         try:
             if len(first) != 1 or not 0 < first[0] <= _COLUMNS_MOST:
-                raise _Broken("no table")
+                raise Malformed("no table")
             names = [self._column(self._packet(what)) for _number in range(first[0])]
             if names != list(columns):
-                raise _Broken(f"the columns {printable(', '.join(names))}")
+                raise Malformed(f"the columns {printable(', '.join(names))}")
             self._end_of_part(self._packet(what))
             rows: list[tuple[str, ...]] = []
             while True:
                 packet = self._packet(what)
                 if _is_end(packet):
                     return rows
-                fields = _Reader(packet)
+                fields = Reader(packet)
                 rows.append(tuple(fields.text() for _name in names))
                 fields.end()
-        except _Broken as error:
+        except Malformed as error:
             raise self._nonsense(what, str(error)) from None
 
     @staticmethod
     def _column(packet: bytes) -> str:
-        fields = _Reader(packet)
+        fields = Reader(packet)
         for _catalog_db_table_original in range(4):
             fields.text()
         return fields.text()
@@ -256,7 +256,7 @@ class Wire:
     @staticmethod
     def _end_of_part(packet: bytes) -> None:
         if not _is_end(packet):
-            raise _Broken("too many columns")
+            raise Malformed("too many columns")
 
     def _answer(self, what: str) -> bytes:
         """The first packet of an answer. Raises CommandFailed for a refusal, whose text is the server's."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections.abc
 import typing as t
 
-from . import binary_log, data, identity, replication, resources, roles
+from . import atlas, binary_log, data, identity, replication, resources, roles
 from .model import FAIL, PASS, UNKNOWN, WARN, Context, OnNode, Row, Rule, Seen
 
 RULES: tuple[Rule, ...] = (
@@ -20,6 +20,7 @@ RULES: tuple[Rule, ...] = (
     *identity.RULES,
     *data.RULES,
     *resources.RULES,
+    *atlas.RULES,
 )
 CODES = tuple(sorted(rule.code for rule in RULES))
 _WORST = (PASS, UNKNOWN, WARN, FAIL)
@@ -37,8 +38,7 @@ def _rows(rule: Rule, context: Context) -> t.Iterator[Row]:
     names = tuple(seen.name for seen in context.pair_order())
     if isinstance(rule, OnNode):
         for seen in context.both:
-            # Three need no answer of the server that they are about.
-            blind = not seen.server.running and rule.code not in ("role-answers", "role-operator", "now-disk")
+            blind = not seen.server.running and rule.blind
             yield from _unknown(rule, (seen.name,), [seen]) if blind else _found(rule.code, rule.judge(context, seen), (seen.name,))
         return
     silent = [seen for seen in context.both if not seen.server.running]

@@ -14,6 +14,9 @@ from ..inspection import Inspection
 from ..pair import PRIMARY, REPLICA, STRAY, PairState
 from ..state import Replication, ServerState
 
+if t.TYPE_CHECKING:
+    from .atlas import AtlasSeen
+
 PASS = "pass"
 WARN = "warn"
 FAIL = "fail"
@@ -67,6 +70,7 @@ class Context:
     pair: PairState
     now: float = 0.0
     limits: Limits = field(default_factory=Limits)
+    atlas: AtlasSeen | None = None  # of the node that asked; None: it has none
 
     @property
     def both(self) -> tuple[Seen, Seen]:
@@ -134,11 +138,15 @@ class Row:
 
 @dataclass(frozen=True)
 class OnNode:
-    """Judges each server alone. No finding: the check is not about a server of that role. engine: only about that one."""
+    """Judges each server alone. No finding: the check is not about a server of that role. engine: only about that one.
+
+    blind: it knows nothing where the server does not answer.
+    """
 
     code: str
     judge: t.Callable[[Context, Seen], Finding | None]
     engine: str = ""
+    blind: bool = True
 
 
 @dataclass(frozen=True)

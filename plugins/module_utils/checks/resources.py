@@ -80,6 +80,6 @@ RULES: tuple[Rule, ...] = (
     OnNode("now-transactions", _transactions),
     OnNode("now-ddl", _ddl),
     OnNode("now-connections", _connections),
-    OnNode("now-disk", _disk),
+    OnNode("now-disk", _disk, blind=False),
     OnNode("now-certificate", _certificate),
 )

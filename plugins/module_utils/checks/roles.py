@@ -134,8 +134,8 @@ def _operator(context: Context, seen: Seen) -> Finding | None:
     return Finding(UNKNOWN, None, expected, f"{other.name} did not answer. {other.more.reason}", f"Make {other.name} answer.")
 
 
-ANSWERS = OnNode("role-answers", _answers)
-OPERATOR = OnNode("role-operator", _operator)
+ANSWERS = OnNode("role-answers", _answers, blind=False)
+OPERATOR = OnNode("role-operator", _operator, blind=False)
 RULES: tuple[Rule, ...] = (
     OnPair("role-primary", _primary),
     OnNode("role-read-only", _read_only),

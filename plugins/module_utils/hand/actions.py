@@ -185,6 +185,13 @@ class Actions:
         """Closed for writes in time, whatever it takes. See closing.shut."""
         return {"how": shut(self.config, self._runner, seconds)}
 
+    def end_atlas(self) -> Plain:
+        """Kill this node's Atlas, which may be frozen: systemd starts it again at once."""
+        if not self.config.atlas_service:
+            raise Refused(f"{self.config.node.name} has no Atlas.", "Run playbooks/operations.yml.")
+        self._runner.run(["systemctl", "kill", "--signal=KILL", self.config.atlas_service], timeout=20)
+        return {"killed": self.config.atlas_service}
+
     def prove_closed(self) -> Plain:
         seen = canary.write(self.config.canary(), _CANARY, "fence")
         if not seen["refused"]:

@@ -76,6 +76,7 @@ class HandConfig:
     operator_password: str = field(repr=False, default="")
     proxy: Proxy = Proxy()
     atlas: tuple[AtlasPort, ...] = ()  # of both nodes, this one first
+    atlas_service: str = ""  # of this node
     vips: tuple[Vip, ...] = ()
     away_file: str = ""
     health_url: str = ""

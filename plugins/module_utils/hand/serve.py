@@ -34,6 +34,8 @@ _ACTS = {
 _PASSING = {"hold", "kill_sessions", "open", "attach", "settle", "point_at", "let_in", "let_through"}
 # What makes this node safer needs no operation, and waits for none.
 _FENCES = {"shut"}
+# Nor does what no operation looks at.
+_MENDS = {"end_atlas"}
 # Acts that are too large to be written down, and leave nothing to take back.
 _CARRIES = {"rescue_write"}
 
@@ -91,7 +93,7 @@ class Hand:
             return self._begun().write(COMMIT)
         if name == "end":
             return self._begun().write(END, arguments)
-        if name in _LOOKS or name in _FENCES:
+        if name in _LOOKS or name in _FENCES or name in _MENDS:
             return getattr(self._actions, name)(**arguments)
         if name in _CARRIES:
             self._begun()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..agent.acts import Acts
 from ..agent.agent import Agent, Seen, clock
+from ..agent.atlas_keeper import Hands
 from ..agent.model import Database as Role
 from ..agent.policy import Policy
 from ..agent.store import Store
@@ -52,6 +53,8 @@ class Eyes(t.Protocol):
 
     def peer_lives(self) -> bool | None: ...
 
+    def atlas_alarms(self) -> tuple[str, ...]: ...
+
     def status(self, whole: bool = False) -> dict[str, t.Any]: ...
 
 
@@ -77,7 +80,7 @@ class Agency:
             witness=settings.witness is not None,
             **settings.policy,
         )
-        acts = Acts(config.node, config.peer, settings.here, settings.there)
+        acts = self._acts = Acts(config.node, config.peer, settings.here, settings.there)
         # Called when something has changed that the agent should look at before its next tick.
         self.wake: t.Callable[[], t.Any] = self.step
         self.agent = Agent(policy, acts, Store(settings.directory), self._note, FENCE.exists, self._make_witness(policy, settings))
@@ -90,6 +93,10 @@ class Agency:
         self._addresses = settings.addresses
         outside = settings.addresses.get("outside", "")
         self._address = self._make_address_ping(outside) if outside else None
+
+    def lend_hands(self) -> Hands:
+        """For who looks at Atlas: it acts with the agent, and leaves a node alone on which an operation works."""
+        return Hands(self._acts.end_atlas, lambda: self.agent.busy, self._note)
 
     def _make_address_ping(self, address: str) -> Reference | None:
         """Pings the gateway from the address that moves: the answer comes to whoever the gateway believes to have it."""
@@ -167,6 +174,7 @@ class Agency:
             knock=self._eyes.knocks(),
             gateway=gateway,
             address_here=None if self._address is None or not gateway else self._strikes <= STRIKES,
+            atlas=self._eyes.atlas_alarms(),
         )
 
     @property

@@ -7,7 +7,8 @@ import json
 import typing as t
 from dataclasses import dataclass
 
-from ..agent import channels
+from ..agent import atlas_keeper, channels
+from ..agent.atlas_keeper import AtlasSettings
 from ..agent.channels import Channel
 from ..agent.policy import Policy
 from ..agent.witness.settings import WitnessSettings
@@ -80,6 +81,7 @@ class Config:
     php: Php | None
     database: DatabaseProbe | None
     agent: AgentSettings | None = None
+    atlas: AtlasSettings | None = None
 
 
 def _endpoint(value: t.Any, where: str) -> tuple[str, int]:
@@ -107,6 +109,15 @@ def _agent(raw: t.Mapping[str, t.Any]) -> AgentSettings:
         raise ConfigError(f"agent.witness: {error}") from error
     addresses, policy = dict(raw.get("addresses") or {}), dict(raw["policy"])
     return AgentSettings(raw["here"], raw["there"], raw["directory"], addresses, policy, told, witness)
+
+
+def _atlas(raw: t.Mapping[str, t.Any]) -> AtlasSettings:
+    try:
+        return atlas_keeper.settings(raw)
+    except KeyError as error:
+        raise ConfigError(f"atlas: key {error} is missing") from error
+    except (TypeError, ValueError, IndexError) as error:
+        raise ConfigError(f"atlas: {error}") from error
 
 
 def parse(text: str) -> Config:
@@ -162,6 +173,7 @@ def _build(raw: t.Mapping[str, t.Any]) -> Config:
         else None,
         database=DatabaseProbe(database["option_file"], database["socket"]) if database else None,
         agent=_agent(agent) if agent and database else None,
+        atlas=_atlas(raw["atlas"]) if raw.get("atlas") else None,
     )
     if not 0.02 <= config.interval <= 1:
         raise ConfigError(f"interval: {config.interval} is not between 0.02 and 1 second")

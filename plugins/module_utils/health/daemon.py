@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from ..agent.atlas_keeper import AtlasKeeper
 from . import database as db
 from .agency import STRIKES, Agency
 from .config import Config
@@ -29,6 +32,9 @@ PHP_EVERY, PHP_TIMEOUT, PHP_DOWN_AFTER = 0.5, 1.0, 2.0
 DATABASE_EVERY, DATABASE_TIMEOUT, DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER = 0.3, 1.5, 2.0, 10.0
 # How long a server is still called what it was when it last said so: closing its sessions because it is slow or has
 # no connection left would make things worse. A server that was gone is believed nothing.
+# systemd starts a process again that has ended, within a second.
+ATLAS_EVERY, ATLAS_DOWN_AFTER = 0.5, 3.0
+_ATLAS = {"up": Raw.OK, "dead": Raw.BROKEN, "frozen": Raw.BROKEN, "refuses": Raw.BROKEN, "unknown": Raw.BUSY}
 DATABASE_BELIEVED = {Raw.OK: 10.0, Raw.SILENT: 10.0, Raw.BUSY: 60.0, Raw.BROKEN: 0.0}
 START_GRACE = 3.0
 PEER_QUIET = 2  # missing beats
@@ -82,8 +88,10 @@ class Daemon:
         self._tasks: list[asyncio.Task[None]] = []
         self._logged: dict[str, Verdict] = {}
         self._announced: tuple[t.Any, ...] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._database_process = ProcessWatch(self._database_died)
         self.agency = self._make_agency()
+        self.atlas = self._make_atlas()
 
     def _make_agency(self) -> Agency | None:
         """A node whose agent cannot remember must not guess; everything else here goes on."""
@@ -94,6 +102,29 @@ class Daemon:
         except (OSError, ValueError) as error:
             LOG.error("no agent: %s cannot be used: %s", self.config.agent.directory, error)
             return None
+
+    def _make_atlas(self) -> AtlasKeeper | None:
+        """A thread of its own: whatever hangs there delays nobody else."""
+        if self.config.atlas is None:
+            return None
+        memory = Path(self.config.agent.directory if self.config.agent else "/run/tandem-health") / "atlas.json"
+        try:
+            keeper = AtlasKeeper(self.config.atlas.watched(), memory, lambda: time.clock_gettime(time.CLOCK_BOOTTIME), self._atlas_told)
+        except (OSError, ValueError) as error:
+            LOG.error("Atlas is not watched: %s", error)
+            return None
+        if self.agency is not None:
+            keeper.hands = self.agency.lend_hands()
+        return keeper
+
+    def _atlas_told(self) -> None:
+        """From its thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the daemon ends
+                self._loop.call_soon_threadsafe(self._step_agent)
+
+    def atlas_alarms(self) -> tuple[str, ...]:
+        return self.atlas.alarms() if self.atlas is not None else ()
 
     # What the HTTP side sees.
 
@@ -165,6 +196,7 @@ class Daemon:
                 **({"status": self.agency.peer_status} if whole and self.agency and self.agency.peer_status else {}),
                 "rejected": dict(self.conversation.rejected),
             },
+            **({"atlas": self.atlas.status()} if self.atlas else {}),
             **(self.agency.status() if self.agency else {}),
         }
 
@@ -330,6 +362,18 @@ class Daemon:
                 self._step_agent()
                 await asyncio.sleep(DATABASE_EVERY)
 
+    async def _watch_atlas(self) -> None:
+        """What its thread has seen, as a part of this node. One that never worked is not down: perhaps it is being installed."""
+        if self.atlas is None:
+            return
+        self.atlas.start()
+        while True:
+            word, reason = self.atlas.state()
+            raw = _ATLAS[word] if self.atlas.worked else Raw.BUSY
+            self.services["atlas"].observe(raw, reason or ("answers" if word == "up" else f"Atlas is {word}"), time.monotonic())
+            self.reconsider()
+            await asyncio.sleep(ATLAS_EVERY)
+
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
@@ -408,6 +452,9 @@ class Daemon:
             self.services["php"] = Steady(PHP_DOWN_AFTER, None)
         if self.config.database:
             self.services["database"] = Steady(DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER)
+        if self.atlas:
+            self.services["atlas"] = Steady(ATLAS_DOWN_AFTER, None)
+        self._loop = asyncio.get_running_loop()
         if self.agency is not None:
             self.agency.loop = asyncio.get_running_loop()
             self.agency.wake = self._step_agent
@@ -415,13 +462,15 @@ class Daemon:
         notify("READY=1")
         try:
             async with asyncio.TaskGroup() as group:
-                parts = [self._tick, self._watch_web, self._watch_php, self._watch_database]
+                parts = [self._tick, self._watch_web, self._watch_php, self._watch_database, self._watch_atlas]
                 for part in [*parts, *([self.agency.watch_peer] if self.agency else [])]:
                     group.create_task(part())
         finally:
             self._server.close()
             self._web_process.forget()
             self._database_process.forget()
+            if self.atlas is not None:
+                self.atlas.close()
             if self.agency is not None:
                 self.agency.close()
             for link in (*self.peer_links.values(), *self.references.values()):

@@ -27,7 +27,7 @@ class Verdict(enum.Enum):
 
 
 # How much is lost when a part is down: 2 = this node cannot serve at all, 1 = it serves worse.
-WEIGHT: t.Mapping[str, int] = {"web": 2, "outside": 2, "inside": 1, "database": 1, "php": 1}
+WEIGHT: t.Mapping[str, int] = {"web": 2, "outside": 2, "inside": 1, "database": 1, "php": 1, "atlas": 1}
 NETWORKS = ("outside", "inside")
 
 

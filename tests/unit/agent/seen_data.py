@@ -27,6 +27,29 @@ def blockers(*failing: tuple[str, t.Any, t.Any, bool | None]) -> list[dict[str, 
     ]
 
 
+def atlas() -> dict[str, t.Any]:
+    """One that works."""
+
+    def backend(address: str, kind: str) -> dict[str, t.Any]:
+        return {"address": address, "type": kind, "state": "up", "answers": True, "reason": "", "configured": True, "taken_offline": False}
+
+    return {
+        "state": "up",
+        "reason": "",
+        "age": 0.4,
+        "admin": True,
+        "admin_reason": "",
+        "reads": True,
+        "reads_reason": "",
+        "writes": True,
+        "writes_reason": "",
+        "accounts": 1,
+        "altered": False,
+        "restarts": 0,
+        "backends": [backend("127.0.0.1:6446", "rw"), backend("127.0.0.1:6448", "ro")],
+    }
+
+
 def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
     primary = role == "primary"
     return {
@@ -89,6 +112,7 @@ def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
             {"path": "/var/lib/mysql", "free": 33_285_996_544, "size": 52_710_469_632},
             {"path": "/var/log", "free": 1_717_986_918 if primary else 2_040_109_466, "size": 5_368_709_120},
         ],
+        "atlas": atlas(),
         "semi_sync": {"active": primary, "clients": 1 if primary else 0},
         "notifications": {
             "sent": {"mail": 4, "pager": 3},

@@ -173,6 +173,42 @@ def names(expression):
     return set(re.findall(r"\btandem_[a-z_]+", expression))
 
 
+def test_atlas() -> None:
+    samples = sampled(data.pair())
+    assert at(samples, "tandem_atlas_up") == 1
+    assert [at(samples, "tandem_atlas_state", state=word) for word in ("up", "dead", "frozen", "refuses", "unknown")] == [1, 0, 0, 0, 0]
+    reader = {"address": "127.0.0.1:6448", "type": "ro"}
+    assert [at(samples, "tandem_atlas_backend_state", **reader, state=word) for word in ("up", "offline")] == [1, 0]
+    assert at(samples, "tandem_atlas_passes", kind="writes") == 1
+    assert at(samples, "tandem_atlas_accounts") == 1
+
+
+def test_a_frozen_atlas_and_a_reader_that_the_agent_has_taken_offline() -> None:
+    status = data.pair()
+    status["atlas"].update(state="frozen", reads=None, writes=None, accounts=None, restarts=2)
+    status["atlas"]["backends"][1].update(state="offline", answers=False, taken_offline=True)
+    samples = sampled(status)
+    reader = {"address": "127.0.0.1:6448", "type": "ro"}
+    assert at(samples, "tandem_atlas_up") == 0
+    assert at(samples, "tandem_atlas_state", state="frozen") == 1
+    assert at(samples, "tandem_atlas_passes", kind="reads") is None
+    assert at(samples, "tandem_atlas_backend_state", **reader, state="offline") == 1
+    assert at(samples, "tandem_atlas_backend_answers", **reader) == 0
+    assert at(samples, "tandem_atlas_backend_taken_offline", **reader) == 1
+    assert at(samples, "tandem_atlas_accounts") is None
+    assert at(samples, "tandem_atlas_restarts_total") == 2
+
+
+def test_an_atlas_of_which_nothing_is_known_is_neither_up_nor_down() -> None:
+    status = data.pair()
+    status["atlas"] = {"state": "unknown", "backends": "nonsense"}
+    samples = sampled(status)
+    assert at(samples, "tandem_atlas_up") is None
+    assert at(samples, "tandem_atlas_state", state="unknown") == 1
+    del status["atlas"]
+    assert not any(name.startswith("tandem_atlas") for name, _labels in sampled(status))
+
+
 def test_every_metric_is_documented_and_no_other() -> None:
     rows = re.findall(r"^\| `(tandem_\w+)` \| (\w+) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|$", (DOCS / "monitoring.md").read_text(encoding="utf-8"), re.MULTILINE)
     documented = {name: (kind, unit.strip(), labels.strip(), about.strip()) for name, kind, unit, labels, about in rows}

@@ -91,6 +91,19 @@ def test_both_nodes_the_history_and_the_graph() -> None:
     assert "33 GB free (63 %)" in text
 
 
+def test_atlas_and_what_is_behind_it() -> None:
+    status = data.pair()
+    assert "writes to 127.0.0.1:6446" in words(status)
+    status["atlas"].update(state="frozen", reason="login: no greeting <b>", admin=False, admin_reason="Nobody answers.")
+    status["atlas"]["backends"][1].update(state="offline", answers=False, reason="no greeting", taken_offline=True)
+    shown = words(status)
+    assert "login: no greeting <b>" in shown
+    assert "does not answer: no greeting" in shown and "taken offline by the agent" in shown
+    assert "Nobody answers." in shown
+    del status["atlas"], status["peer"]["status"]["atlas"]
+    assert "6446" not in words(status)
+
+
 def test_it_reloads_itself_fits_a_phone_and_loads_nothing() -> None:
     document = page.render(data.pair(), data.events(), data.samples(), data.NOW)
     assert '<meta http-equiv="refresh" content="5">' in document

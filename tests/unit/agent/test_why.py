@@ -102,6 +102,29 @@ def test_alarms_are_told() -> None:
     assert "Alarm: the primary goes on without a replica: commits wait for nobody." in said(data.alone())
 
 
+def test_atlas_is_told_with_what_is_behind_it() -> None:
+    status = data.pair()
+    lines = why(status, [], data.NOW)
+    assert "  Atlas: answers." in lines
+    assert "    127.0.0.1:6448 (ro): up." in lines
+    status["atlas"].update(state="frozen", reason="login: no greeting within 1 s", accounts=2, admin=False, admin_reason="Nobody answers.")
+    status["atlas"]["backends"][1].update(state="offline", answers=False, reason="no greeting within 1 s", taken_offline=True)
+    status["atlas"]["backends"].append({"address": "192.0.2.9:3306", "type": "ro", "state": "up", "configured": False})
+    status["agent"]["alarms"] = ["atlas_frozen"]
+    text = "\n".join(why(status, [], data.NOW))
+    assert "Alarm: Atlas takes connections and answers nobody." in text
+    assert "Atlas: takes connections and does not answer: login: no greeting within 1 s." in text
+    assert (
+        "127.0.0.1:6448 (ro): offline; asked beside Atlas it does not answer: no greeting within 1 s; "
+        "the agent has taken it offline, and puts it online when it answers." in text
+    )
+    assert "192.0.2.9:3306 (ro): up; it was added at the admin port, and is gone with a restart." in text
+    assert "Its admin port: Nobody answers." in text
+    assert "It has 2 accounts." in text
+    del status["atlas"]
+    assert "Atlas:" not in "\n".join(why(status, [], data.NOW))
+
+
 def test_a_pause_that_is_over_is_none() -> None:
     status = data.replica()
     status["agent"]["paused_until"] = data.NOW - 1

@@ -104,7 +104,10 @@ def test_there_is_one_account_and_no_way_to_a_second() -> None:
     assert re.match(pattern, "blog") and not re.match(pattern, "blog:x,shop")
 
 
-@pytest.mark.parametrize("word", ["Type=simple", "Restart=on-failure", "User=atlas", "LogsDirectory=atlas\n", "ProtectSystem=strict", "LimitNOFILE=8192"])
+@pytest.mark.parametrize(
+    "word",
+    ["Type=simple", "Restart=always", "KillSignal=SIGINT", "User=atlas", "LogsDirectory=atlas\n", "ProtectSystem=strict", "LimitNOFILE=8192"],
+)
 def test_the_unit(word: str) -> None:
     text = rendered("etc/systemd/system/atlas.service.j2")
     assert word in text

@@ -14,9 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.atlas import Times
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.atlas_keeper import AtlasKeeper, AtlasSettings
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.admin import Backend
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import Account, Answer, How
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.probe import Look, Watched
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
+from ansible_collections.tandem.lemp.plugins.module_utils.health import daemon
 from ansible_collections.tandem.lemp.plugins.module_utils.health.config import AgentSettings, Config, Network, Web
 from ansible_collections.tandem.lemp.plugins.module_utils.health.daemon import Daemon
 from ansible_collections.tandem.lemp.plugins.module_utils.health.heartbeat import Conversation
+from ansible_collections.tandem.lemp.plugins.module_utils.health.model import Finding, Verdict
 
 KEY = b"a shared secret of the pair"
 ADDRESSES = {"node-a": "127.0.1.1", "node-b": "127.0.1.2"}
@@ -283,3 +291,65 @@ def test_an_agent_that_cannot_remember_is_left_out_and_the_daemon_goes_on(tmp_pa
     play(tmp_path, scenario)
     assert any(str(memory.parent) in record.getMessage() and record.levelname == "ERROR" for record in caplog.records)
     assert memory.read_text() == "{cut off in the mid"
+
+
+class Atlas:
+    """A keeper whose looks are made up."""
+
+    def __init__(self, node: Node, directory: Path) -> None:
+        self.seen = DEAD
+        watched = Watched(Endpoint("127.0.0.1", 1, "tandem", "x"), ("127.0.0.1", 1), Account("blog", "x"), SERVERS)
+        times = Times(every=0.02, settle=0)
+        keeper = AtlasKeeper(watched, directory / "atlas.json", time.monotonic, times=times, looks=lambda _watched: self.seen)
+        node.daemon.atlas = keeper
+
+
+SERVERS = (("127.0.0.1:6446", "rw"),)
+YES, NO = Answer(How.OK), Answer(How.REFUSED, "Connection refused")
+DEAD = Look(NO, (), None, NO, {SERVERS[0]: YES})
+WELL = Look(YES, (Backend(1, SERVERS[0][0], "up", "rw"),), 1, YES, {SERVERS[0]: YES}, YES, YES)
+
+
+def verdict(node: Node) -> Verdict:
+    return node.daemon.local().findings.get("atlas", Finding(Verdict.STARTING)).verdict
+
+
+def test_a_node_without_its_atlas_lets_go_and_one_that_never_had_it_does_not(tmp_path: Path) -> None:
+    """The peer's Atlas works, so visitors are served there. Where it is not installed yet, nobody moves."""
+
+    async def run() -> None:
+        port = free_port(socket.SOCK_DGRAM)
+        a, b = (Node(tmp_path / name, name, port) for name in ADDRESSES)
+        mine, theirs = Atlas(a, tmp_path), Atlas(b, tmp_path)
+        theirs.seen = WELL
+        try:
+            await a.start()
+            await b.start()
+            await until(lambda: verdict(b) is Verdict.UP and b.daemon.severity == 0)
+            await until(lambda: verdict(a) is Verdict.UNKNOWN)
+            await asyncio.sleep(daemon.ATLAS_DOWN_AFTER + 0.7)
+            assert a.daemon.severity == 0 and not a.letting_go
+            mine.seen = WELL
+            await until(lambda: verdict(a) is Verdict.UP)
+            mine.seen = DEAD
+            assert await until(lambda: a.letting_go) > daemon.ATLAS_DOWN_AFTER - 1
+            assert a.daemon.status()["atlas"]["state"] == "dead"
+            assert "atlas" in a.daemon.summary()
+            mine.seen = WELL
+            await until(lambda: not a.letting_go)
+        finally:
+            await a.stop()
+            await b.stop()
+
+    asyncio.run(run())
+
+
+def test_an_atlas_without_its_secrets_is_not_watched_and_the_daemon_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = AtlasSettings(("127.0.0.1", 1), "tandem", ("127.0.0.1", 1), "blog", SERVERS, 1, str(tmp_path / "missing"))
+    node = Node(tmp_path / "a", "node-a", free_port(socket.SOCK_DGRAM))
+    try:
+        found = Daemon(dataclasses.replace(node.config, atlas=settings), KEY)
+        assert found.atlas is None and "atlas" not in found.status()
+        assert "Atlas is not watched" in caplog.text
+    finally:
+        node.page.kill()
