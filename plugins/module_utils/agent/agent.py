@@ -67,7 +67,7 @@ class Seen:
     acknowledged: bool | None = None
     heard: t.Mapping[str, float | None] = field(default_factory=dict)
     knock: bool | None = None
-    gateway: bool | None = None
+    gateway: float | None = None  # see View
     address_here: bool | None = None
 
 
@@ -188,7 +188,7 @@ class Agent:
             order=self._order(),
             paused_until=reading.number(said, "paused_until") or 0.0,
             acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
-            frozen=now - self._last_step > self.policy.contact_fresh,
+            frozen=now - self._last_step > self.policy.evidence_fresh,
         )
 
     def _order(self) -> Order:

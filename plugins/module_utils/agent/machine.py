@@ -100,7 +100,7 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
     memory = _adopt(memory, policy, view)
     facts = Facts(policy, memory, view)
     watched = memory.watched
-    frozen = view.frozen or (memory.stepped is not None and now - memory.stepped > policy.contact_fresh)
+    frozen = view.frozen or (memory.stepped is not None and now - memory.stepped > policy.evidence_fresh)
     if frozen or (not facts.heard and not facts.gateway_ok):
         watched = False
     elif facts.in_contact:

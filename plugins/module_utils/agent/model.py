@@ -153,14 +153,15 @@ class View:
     heard: t.Mapping[str, float | None] = field(default_factory=dict)  # network: seconds since its last beat
     peer: Said | None = None  # the newest beat of both networks, of this life of the daemon
     knock: bool | None = None  # does the peer's machine answer anything
-    gateway: bool | None = None  # did the own gateway answer within 0.5 s
+    # Seconds since that question to the own gateway was sent which is the newest that it has answered; None: there is no gateway.
+    gateway: float | None = None
     address_here: bool | None = None  # a ping from the service address came back; False: the gateway sends it elsewhere
     witness: Witness = Witness()
     running: Running = Running.NONE
     order: Order = Order.NONE
     paused_until: float = 0.0  # wall
     acknowledged_at: float = 0.0  # wall: a person has seen the last failover
-    frozen: bool = False  # this process has just stood still for longer than contact_fresh
+    frozen: bool = False  # this process has just stood still for longer than evidence_fresh
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from .places import disks, held
 
 # A fence of a person holds until the same person takes it away.
 FENCE = Path("/var/lib/tandem/fence.json")
-# Pings in a row that have not been answered, the one that is on its way included.
-STRIKES = 3
+# By how many pings the service address may be behind the node's own: both are sent at once, and are late together.
+BEHIND = 3
 PEER_STATUS_EVERY = 5.0
 DISKS = ("/", "/var/lib/mysql", "/var/log")
 
@@ -48,7 +48,8 @@ class Eyes(t.Protocol):
     def knocks(self) -> bool | None:
         """Does the peer's machine answer anything? None: not known."""
 
-    def gateway(self) -> bool | None: ...
+    def gateway(self) -> float | None:
+        """Seconds since that ping to it was sent which is the newest that it has answered; None: there is none."""
 
     def peer_lives(self) -> bool | None: ...
 
@@ -86,7 +87,6 @@ class Agency:
         self.peer_agent: t.Any = None
         self.peer_status: dict[str, t.Any] | None = None
         self._heard_at: dict[str, float] = {}
-        self._strikes = 0
         self._addresses = settings.addresses
         outside = settings.addresses.get("outside", "")
         self._address = self._make_address_ping(outside) if outside else None
@@ -95,7 +95,7 @@ class Agency:
         """Pings the gateway from the address that moves: the answer comes to whoever the gateway believes to have it."""
         for network in self.config.networks:
             if network.name == "outside" and network.reference:
-                return Reference(network, network.reference, self._address_answered, source=address)
+                return Reference(network, network.reference, lambda: None, source=address)
         return None
 
     def _make_witness(self, policy: Policy, settings: AgentSettings) -> Keeper | None:
@@ -110,9 +110,6 @@ class Agency:
         if self.loop is not None:
             with contextlib.suppress(RuntimeError):  # the daemon ends
                 self.loop.call_soon_threadsafe(self.wake)
-
-    def _address_answered(self) -> None:
-        self._strikes = 0
 
     def _note(self, kind: str, details: dict[str, t.Any]) -> None:
         """From any of the agent's threads."""
@@ -139,7 +136,6 @@ class Agency:
 
     def tick(self) -> None:
         if self._address is not None:
-            self._strikes += 1
             self._address.ping()
         self.step()
         self.voice.tick()
@@ -166,8 +162,13 @@ class Agency:
             heard={n.name: now - self._heard_at[n.name] if n.name in self._heard_at else None for n in self.config.networks},
             knock=self._eyes.knocks(),
             gateway=gateway,
-            address_here=None if self._address is None or not gateway else self._strikes <= STRIKES,
+            address_here=self._address_here(now, gateway),
         )
+
+    def _address_here(self, now: float, gateway: float | None) -> bool | None:
+        if self._address is None or gateway is None or gateway > self.agent.policy.contact_fresh:
+            return None
+        return now - self._address.proven_at <= gateway + BEHIND * self.config.interval
 
     @property
     def keeps_addresses_away(self) -> bool:

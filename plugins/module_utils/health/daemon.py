@@ -10,7 +10,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from . import database as db
-from .agency import STRIKES, Agency
+from .agency import Agency
 from .config import Config
 from .decide import decide
 from .heartbeat import Conversation
@@ -273,9 +273,11 @@ class Daemon:
     def knocks(self) -> bool | None:
         return self._knock if self.peer_silence > PEER_QUIET else True
 
-    def gateway(self) -> bool | None:
-        outside = self.watches.get("outside")
-        return None if outside is None or not outside.trusted else outside.strikes <= STRIKES
+    def gateway(self) -> float | None:
+        outside, pings = self.watches.get("outside"), self.references.get("outside")
+        if outside is None or not outside.trusted or pings is None:
+            return None
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - pings.proven_at
 
     def peer_lives(self) -> bool | None:
         return True if self._peer_alive() else False if self._peer_dead else None

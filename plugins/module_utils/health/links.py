@@ -10,8 +10,10 @@ import logging
 import os
 import socket
 import struct
+import time
 import typing as t
 
+from ..agent.echo import Echoes
 from .config import Network
 
 LOG = logging.getLogger("tandem.health")
@@ -146,6 +148,12 @@ class Reference(Link):
         self._id = struct.unpack("!H", os.urandom(2))[0]
         self._nonce = os.urandom(8)
         self._sequence = 0
+        self._echoes = Echoes()
+
+    @property
+    def proven_at(self) -> float:
+        """When the newest ping that was answered was sent (CLOCK_BOOTTIME); -inf: none was."""
+        return self._echoes.newest
 
     def _create(self) -> socket.socket:
         if self._v6:
@@ -182,8 +190,9 @@ class Reference(Link):
         if len(data) < 16 or data[0] != (ECHO_REPLY6 if self._v6 else ECHO_REPLY):
             return
         identifier, sequence = struct.unpack("!HH", data[4:8])
-        recent = (self._sequence - sequence) & 0xFFFF < 3
-        if identifier == self._id and recent and data[8:16] == self._nonce:
+        if identifier != self._id or data[8:16] != self._nonce or not self._echoes.answered(sequence):
+            return
+        if (self._sequence - sequence) & 0xFFFF < 3:
             self._answered()
 
     def ping(self) -> None:
@@ -191,4 +200,5 @@ class Reference(Link):
         kind = ECHO_REQUEST6 if self._v6 else ECHO_REQUEST
         body = struct.pack("!HH", self._id, self._sequence) + self._nonce
         total = 0 if self._v6 else _checksum(struct.pack("!BBH", kind, 0, 0) + body)
+        self._echoes.sent(self._sequence, time.clock_gettime(time.CLOCK_BOOTTIME))
         self._send(struct.pack("!BBH", kind, 0, total) + body, (self._address, 0))

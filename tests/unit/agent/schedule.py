@@ -34,6 +34,7 @@ def setup_of(kind: str, rng: random.Random) -> Setup:
         policy=policy,
         loss=rng.choice([0.0, 0.0, 0.0, 0.05, 0.3]),
         slow_beats=rng.choice([0.0, 0.02, 0.2]),
+        slow_gateway=rng.choice([0.0, 0.2, 1.0]),
         action_failures=rng.choice([0.0, 0.1, 0.4]),
         slow_close=rng.choice([0.0, 0.15, 0.8]),
     )

@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import machine
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.echo import Echoes
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import (
     Action,
     Database,
@@ -53,6 +54,8 @@ class Setup:
     policy: dict[str, t.Any] = field(default_factory=dict)
     loss: float = 0.0
     slow_beats: float = 0.02  # the share of beats that take up to 1 s
+    slow_gateway: float = 0.0  # the share of its answers that take that long
+    slowness: tuple[float, float] = (0.01, 1.0)
     action_failures: float = 0.1
     slow_close: float = 0.15
     drift: float = 0.008
@@ -97,13 +100,15 @@ class Server:
         self.peer_number = self.peer_life = -1
         self.heard: dict[str, float | None] = dict.fromkeys(NETWORKS)
         self.peer_sent: float | None = None
-        self.gateway_at = -9.0
+        self.echoes = Echoes()
+        self.asked = 0
         self.witness_known = Witness()
         self.witness_at = self.witness_until = -9.0
         self.running = Running.NONE
         self.operation = 0
         self.closing = False
         self.inbox: list[t.Any] = []
+        self.unread: list[int] = []
         self.ahead: bool | None = None
         self.extra: bool | None = None
         self.compared_at = -9.0
@@ -147,7 +152,7 @@ class Server:
             heard={n: None if at is None else now - at for n, at in self.heard.items()},
             peer=self.peer,
             knock=None if not silent else world.knocks(self.name),
-            gateway=now - self.gateway_at <= 0.5,
+            gateway=now - self.echoes.newest,
             address_here=world.address_of(self.name) if world.setup.arbiter else None,
             witness=Witness(now - self.witness_at < 1.5, known.holder, left, known.term),
             running=self.running,
@@ -160,8 +165,6 @@ class Server:
         return self.peer_server.runs and self.peer_server.following
 
     def sample(self, world: World, peer: Server) -> None:
-        if world.gateway_answers(self.name) and world.rng.random() > world.setup.loss:
-            self.gateway_at = self.local
         if world.now - self.compared_at > 0.3:
             self.compared_at = world.now
             if self.runs and peer.runs and world.connected(self.name):
@@ -169,6 +172,26 @@ class Server:
                 self.extra = not self.rows <= peer.rows if peer.database is Database.OPEN and self.database is Database.CLOSED else None
             else:
                 self.ahead = self.extra = None
+
+    def ask_gateway(self) -> None:
+        """Like the daemon: one question a tick, and none is waited for."""
+        world, rng, life = self.world, self.world.rng, self.life
+        self.asked += 1
+        number = self.asked
+        self.echoes.sent(number, self.local)
+        if not world.gateway_answers(self.name) or rng.random() < world.setup.loss:
+            return
+        slow = rng.random() < world.setup.slow_gateway
+
+        def arrive() -> None:
+            if not self.up or self.life != life or not self.agent_up:
+                return
+            if self.node_frozen or self.agent_frozen:
+                self.unread.append(number)
+            elif world.gateway_answers(self.name):
+                self.echoes.answered(number)
+
+        world.after(rng.uniform(*world.setup.slowness) if slow else rng.uniform(0.0005, 0.01), arrive)
 
     def step(self) -> None:
         """One step of the agent, and what follows from it."""
@@ -391,6 +414,7 @@ class World:
         if not server.up or not server.agent_up or server.life != life:
             return
         if not server.agent_frozen and not server.node_frozen:
+            server.ask_gateway()
             server.step()
             self.beat(server)
         interval = 0.15 / server.rate
@@ -659,6 +683,9 @@ class World:
             self.log(f"{server.name}: thaws")
             server.node_frozen = server.agent_frozen = False
             beats, server.inbox = server.inbox, []
+            for number in server.unread:
+                server.echoes.answered(number)
+            server.unread.clear()
             for beat in beats:
                 self.receive(server, beat)
             server.step()

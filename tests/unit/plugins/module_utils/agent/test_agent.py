@@ -21,7 +21,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone, 
 
 POLICY = Policy(name="node-a", peer="node-b")
 HEARD = {"outside": 0.1, "inside": 0.1}
-REPLICA = Seen(database=Database.CLOSED, follows_peer=True, replicates=True, lag=0.0, heard=HEARD, knock=True, gateway=True)
+REPLICA = Seen(database=Database.CLOSED, follows_peer=True, replicates=True, lag=0.0, heard=HEARD, knock=True, gateway=0.1)
 
 
 class Acts:
