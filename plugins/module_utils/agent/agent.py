@@ -22,7 +22,7 @@ from ..plan import Undone
 from . import reading
 from .acts import Acts, Compared, Errant
 from .journald import event
-from .machine import Decision, step
+from .machine import STAY, Decision, settled, step
 from .model import Action, Database, Memory, Order, Running, Said, State, View, Witness
 from .policy import Policy
 from .store import Store
@@ -106,7 +106,7 @@ class Agent:
         self._warm_at = 0.0
         self._armed, self._armed_at = True, 0.0
         self._failed = False
-        self._ended_at = self._foreign_at = 0.0
+        self._ended_at, self._foreign_at = 0.0, -math.inf
         self._complaint: tuple[Action, str] | None = None
         self._errant = ""
         self.last_story: list[str] = []
@@ -214,6 +214,20 @@ class Agent:
             self._store.say(order="")
         except OSError as error:
             LOG.error("an order that was followed cannot be forgotten: %s", error)
+
+    @property
+    def calm(self) -> bool:
+        """A pair as it should be, and nothing under way."""
+        decision = self.decision
+        if decision is None or decision.rule != STAY or decision.actions or decision.alarms:
+            return False
+        busy = self._later is not None or any(job is not None and not job.done() for job in (self._job, self._closing))
+        return settled(decision) and not busy
+
+    @property
+    def undisturbed(self) -> bool:
+        """Nobody has said anything since the last step, and no operation has begun."""
+        return self._said is self._store.said() and not self._held() and not lock.is_taken()
 
     # Telling.
 

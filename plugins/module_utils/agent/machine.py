@@ -70,6 +70,14 @@ def step(policy: Policy, memory: Memory, view: View) -> Decision:
     )
 
 
+def settled(decision: Decision) -> bool:
+    """A primary whose replica acknowledges, or a replica in step: only what others say or do can change anything."""
+    facts = decision.facts
+    if decision.state is State.PRIMARY:
+        return facts.heard and facts.database_open and facts.acknowledged and facts.promised
+    return decision.state is State.REPLICA and facts.peer_open and facts.database_closed and facts.in_step and not facts.peer.takeover
+
+
 def say(facts: Facts) -> Said:
     """What the next heartbeat says. The daemon adds the echo."""
     memory, view = facts.memory, facts.view

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 import typing as t
 from pathlib import Path
@@ -30,6 +31,8 @@ FENCE = Path("/var/lib/tandem/fence.json")
 # By how many pings the service address may be behind the node's own: both are sent at once, and are late together.
 BEHIND = 3
 PEER_STATUS_EVERY = 5.0
+# So many ticks may pass without a step while nothing happens.
+CALM_TICKS = 2
 DISKS = ("/", "/var/lib/mysql", "/var/log")
 
 
@@ -87,6 +90,7 @@ class Agency:
         self.peer_agent: t.Any = None
         self.peer_status: dict[str, t.Any] | None = None
         self._heard_at: dict[str, float] = {}
+        self._steps_left = 0
         self._addresses = settings.addresses
         outside = settings.addresses.get("outside", "")
         self._address = self._make_address_ping(outside) if outside else None
@@ -136,14 +140,23 @@ class Agency:
 
     def tick(self) -> None:
         if self._address is not None:
+            self._address.collect()
             self._address.ping()
-        self.step()
+        if self._steps_left <= 0 or not self._nothing_happens():
+            self.step()
+        self._steps_left -= 1
         self.voice.tick()
 
     def step(self) -> bool:
         """Decide on what is known now. True: the peer has to hear of it."""
+        self._steps_left = CALM_TICKS
         before = self.agent.decision.said if self.agent.decision else None
         return self.agent.step(self._seen()).said != before
+
+    def _nothing_happens(self) -> bool:
+        """A step would only find what the last one found: the peer is heard, and nobody wants anything."""
+        newest = max(self._heard_at.values(), default=-math.inf)
+        return self.agent.calm and clock() - newest <= 1.5 * self.config.interval and self.agent.undisturbed
 
     def _seen(self) -> Seen:
         raw, looked = self._eyes.last_look()

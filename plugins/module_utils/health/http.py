@@ -20,6 +20,7 @@ MAX_CONNECTIONS = 128
 PATIENCE = 3.0
 PAUSE = 1.0
 AT_ONCE = 1 << 16
+NOT_WAITING = int(socket.MSG_DONTWAIT)
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 Answer = tuple[int, str]
 PATHS = "/primary /replica?max_lag=SECONDS /readable /health /ready /status.json /history.json; with an agent / /metrics /why"
@@ -198,13 +199,13 @@ class Server:
     def _serve(self, connection: socket.socket) -> None:
         request, answer, sent = b"", b"", 0
         try:
-            request = connection.recv(AT_ONCE, socket.MSG_DONTWAIT)
+            request = connection.recv(AT_ONCE, NOT_WAITING)
             if not request:
                 connection.close()
                 return
             if self._view.started and _is_whole(request):
                 answer = self.reply(request)
-                sent = connection.send(answer, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                sent = connection.send(answer, NOT_WAITING)
         except BlockingIOError:
             pass
         except OSError:  # it has gone

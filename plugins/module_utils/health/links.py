@@ -35,6 +35,8 @@ def _checksum(data: bytes) -> int:
 class Link:
     """A socket that is opened again when it broke: interfaces come and go."""
 
+    WAKES = True  # what comes is read at once
+
     def __init__(self, network: Network, what: str) -> None:
         self.network = network
         self._what = what
@@ -73,7 +75,8 @@ class Link:
                 sock = self._create()
                 sock.setblocking(False)
                 self._sock = sock
-                asyncio.get_running_loop().add_reader(sock, self._readable)
+                if self.WAKES:
+                    asyncio.get_running_loop().add_reader(sock, self._readable)
             self._sock.sendto(data, address)
             self._complaint = None
         except BlockingIOError:
@@ -90,7 +93,8 @@ class Link:
 
     def close(self) -> None:
         if self._sock is not None:
-            asyncio.get_running_loop().remove_reader(self._sock)
+            if self.WAKES:
+                asyncio.get_running_loop().remove_reader(self._sock)
             self._sock.close()
             self._sock = None
 
@@ -137,7 +141,10 @@ class Reference(Link):
     """Pings to an address that should always answer.
 
     source: where the answers are to go; an address of the pair, whether it is on this node now or not.
+    Answers lie in the socket until somebody looks: what they prove depends on when the ping was sent.
     """
+
+    WAKES = False
 
     def __init__(self, network: Network, address: str, answered: t.Callable[[], None], source: str = "") -> None:
         super().__init__(network, "ping")
@@ -194,6 +201,10 @@ class Reference(Link):
             return
         if (self._sequence - sequence) & 0xFFFF < 3:
             self._answered()
+
+    def collect(self) -> None:
+        """Read the answers that have come."""
+        self._readable()
 
     def ping(self) -> None:
         self._sequence = (self._sequence + 1) & 0xFFFF

@@ -102,6 +102,7 @@ class Server:
         self.peer_sent: float | None = None
         self.echoes = Echoes()
         self.asked = 0
+        self.ticks_left = 0
         self.witness_known = Witness()
         self.witness_at = self.witness_until = -9.0
         self.running = Running.NONE
@@ -193,8 +194,15 @@ class Server:
 
         world.after(rng.uniform(*world.setup.slowness) if slow else rng.uniform(0.0005, 0.01), arrive)
 
+    def nothing_happens(self) -> bool:
+        """Like the daemon, which leaves out steps then."""
+        decision, newest = self.decision, max((at for at in self.heard.values() if at is not None), default=-9.0)
+        quiet = decision is not None and decision.rule == machine.STAY and not decision.actions and machine.settled(decision)
+        return quiet and self.local - newest <= 1.5 * 0.15 and self.running is Running.NONE and self.order is Order.NONE
+
     def step(self) -> None:
         """One step of the agent, and what follows from it."""
+        self.ticks_left = 2
         view = self.view()
         decision = machine.step(self.policy, self.memory, view)
         if decision.memory.durable != self.memory.durable:
@@ -415,7 +423,9 @@ class World:
             return
         if not server.agent_frozen and not server.node_frozen:
             server.ask_gateway()
-            server.step()
+            if server.ticks_left <= 0 or not server.nothing_happens():
+                server.step()
+            server.ticks_left -= 1
             self.beat(server)
         interval = 0.15 / server.rate
         self.after(self.rng.uniform(0.9, 1.1) * interval if self.rng.random() > 0.02 else 0.28, lambda: self.tick(server, life))

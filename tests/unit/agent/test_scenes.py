@@ -185,7 +185,7 @@ def test_a_primary_that_gets_no_processor_for_a_moment_goes_on_alone(seed: int) 
     world = pair(seed)
     isolate(world, B)
     world.run_until(world.now + 0.7)
-    world.freeze(world.servers[A], 0.65, False)
+    world.freeze(world.servers[A], 0.55, False)
     world.until(lambda: world.state(A) is State.ALONE, 6)
     world.run_until(world.now + 10)
     assert world.state(A) is State.ALONE

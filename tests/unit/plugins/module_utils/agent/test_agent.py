@@ -104,6 +104,42 @@ def told(agent: Agent, said: Said) -> None:
 PRIMARY = Said(state=State.PRIMARY, database=Database.OPEN, term=Term(4, "node-b"))
 
 
+def test_nobody_works_on_a_node_whose_daemon_has_just_begun(agent) -> None:
+    not_looked_yet = replace(REPLICA, looked=0.0, database=Database.UNKNOWN)
+    assert agent.step(not_looked_yet).state is State.STARTING
+
+
+def test_what_an_operation_of_a_person_has_left_is_seen_before_it_counts_as_over(agent, monkeypatch) -> None:
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    before = module.clock()
+    assert agent.step(replace(REPLICA, looked=before)).state is State.OPERATION
+    monkeypatch.setattr(module.lock, "is_taken", lambda: False)
+    assert agent.step(replace(REPLICA, looked=before)).state is State.OPERATION
+    assert agent.step(replace(REPLICA, looked=module.clock())).state is not State.OPERATION
+
+
+def test_a_replica_is_calm_until_something_happens(agent, monkeypatch) -> None:
+    for _turn in range(20):
+        told(agent, PRIMARY)
+        agent.step(REPLICA)
+    assert (agent.memory.state, agent.calm, agent.undisturbed) == (State.REPLICA, True, True)
+    for seen in (replace(REPLICA, replicates=False), replace(REPLICA, database=Database.STALLED), replace(REPLICA, heard={"inside": 0.7})):
+        agent.step(seen)
+        assert not agent.calm, seen
+        agent.step(REPLICA)
+        agent.step(REPLICA)
+        assert agent.calm
+    told(agent, replace(PRIMARY, takeover=True))
+    agent.step(REPLICA)
+    assert not agent.calm
+    agent._store.say(paused_until=1.0)
+    assert not agent.undisturbed
+    agent.step(REPLICA)
+    assert agent.undisturbed
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    assert not agent.undisturbed
+
+
 def full_disk(_memory: Memory) -> None:
     raise OSError("no space")
 
