@@ -135,6 +135,7 @@ class Agent:
     def step(self, seen: Seen) -> Decision:
         now = clock()
         self._said = self._store.said()
+        self._hear_acknowledgement()
         view = self._view(seen, now)
         decision = step(self.policy, self.memory, view)
         actions = decision.actions
@@ -190,6 +191,19 @@ class Agent:
             acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
             frozen=now - self._last_step > self.policy.evidence_fresh,
         )
+
+    def _hear_acknowledgement(self) -> None:
+        """What a person has said on the other node is kept on this one's disk too: the other one may be gone when it matters."""
+        theirs = self._peer[0].acknowledged_at if self._peer else 0.0
+        if theirs > (reading.number(self._said, "acknowledged_at") or 0.0) and theirs >= self.memory.failover_at > 0:
+            try:
+                self._store.say(acknowledged_at=theirs)
+            except OSError as error:
+                LOG.error("an acknowledgement cannot be kept: %s", error)
+                return
+            self._said = self._store.said()
+            LOG.info("the last failover was acknowledged at the other node", extra=event("acknowledged"))
+            self._note("acknowledged", {"reason": "a person has said so at the other node"})
 
     def _order(self) -> Order:
         try:
@@ -393,6 +407,8 @@ class Agent:
             ],
             "operation": {"action": self._doing.value} if self._running() is Running.OWN and self._doing else None,
             "last_failover": memory.failover_at or None,
+            "acknowledged_at": (decision.facts.acknowledged_at if decision else 0.0) or None,
+            "cooldown_until": memory.failover_at + self.policy.cooldown if decision and decision.facts.cooling else None,
             "alarms": sorted(self._alarms),
             "errant": self._errant,
         }

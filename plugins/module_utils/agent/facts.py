@@ -248,9 +248,14 @@ class Facts(Contact):
         return max(self.view.paused_until, self.peer.paused_until) > self.view.wall
 
     @cached_property
+    def acknowledged_at(self) -> float:
+        """When a person has said on either node that the last failover has been seen (View.wall)."""
+        return max(self.view.acknowledged_at, self.peer.acknowledged_at)
+
+    @cached_property
     def cooling(self) -> bool:
         at = self.memory.failover_at
-        return at > self.view.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
+        return at > self.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
 
     @cached_property
     def preconditions(self) -> list[Blocker]:

@@ -94,6 +94,7 @@ def say(facts: Facts) -> Said:
         ahead=view.ahead,
         paused_until=max(view.paused_until, 0.0),
         failover_at=memory.failover_at,
+        acknowledged_at=max(view.acknowledged_at, 0.0),
     )
 
 

@@ -123,6 +123,7 @@ class Said:
     ahead: bool | None = None  # it has everything that the other one has
     paused_until: float = 0.0  # wall
     failover_at: float = 0.0  # wall
+    acknowledged_at: float = 0.0  # wall: a person has seen the last failover, and said so on that node
     echo: float | None = None  # the time in the newest beat that it had received: the receiver's own clock
 
 

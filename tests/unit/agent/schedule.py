@@ -60,10 +60,14 @@ class Faults:
         at = self.world.now
         for _turn in range(rng.randint(1, 6)):
             at += rng.choice([rng.uniform(0, 0.3), rng.uniform(0, 3.0), rng.uniform(0, 3.0)])
-            self.world.after(at - self.world.now, rng.choice(kinds))
+            self.world.after(at - self.world.now, self.until_healed(rng.choice(kinds)))
         for _turn in range(rng.choice([0, 1, 2, 4])):
             seconds = rng.choice([0.0, rng.uniform(0, 0.2), rng.uniform(0, 2.0)])
-            self.world.triggers.append((rng.choice(MOMENTS), seconds, rng.choice(kinds)))
+            self.world.triggers.append((rng.choice(MOMENTS), seconds, self.until_healed(rng.choice(kinds))))
+
+    def until_healed(self, fault: t.Callable[[], None]) -> t.Callable[[], None]:
+        """A node that goes off for ever after everything was healed would be no pair again."""
+        return lambda: None if self.world.healed else fault()
 
     def server(self) -> t.Any:
         writers = self.world.writers()

@@ -248,6 +248,7 @@ class World:
         self.address = A
         self.triggers: list[tuple[State, float, t.Callable[[], None]]] = []  # when a node gets there: after so long, that
         self.inbox_limit = self.rng.choice([6, 50])
+        self.healed = False
         self.split_is_open = False  # two may be open, and only one may acknowledge
         self.servers: dict[str, Server] = {}
         for name in (A, B):
@@ -743,6 +744,7 @@ class World:
 
     def heal(self) -> None:
         self.log("everything is healed")
+        self.healed = True
         self.heal_networks()
         self.gateway_up = self.witness_up = True
         self.setup.loss = 0.0

@@ -300,6 +300,16 @@ def test_no_second_failover_back_within_the_cool_down() -> None:
     world.until(lambda: world.servers[A].open, 5)
 
 
+def test_what_is_acknowledged_on_one_node_counts_for_both() -> None:
+    world = pair()
+    world.kill_database(world.servers[A], restart=0.5)
+    world.until(world.calm_with_a_person, 30)
+    world.servers[B].acknowledged_at = 1e6 + world.now
+    world.run_until(world.now + 2)
+    world.kill_database(world.servers[B], restart=0.5)
+    assert world.until(lambda: world.state(A) is State.PROMOTING, 5) < 0.3
+
+
 def test_an_acknowledged_failover_may_be_followed_by_another() -> None:
     world = pair()
     world.kill_database(world.servers[A], restart=0.5)

@@ -118,6 +118,21 @@ def test_what_an_operation_of_a_person_has_left_is_seen_before_it_counts_as_over
     assert agent.step(replace(REPLICA, looked=module.clock())).state is not State.OPERATION
 
 
+def test_an_acknowledgement_of_the_other_node_is_kept_here(agent, tmp_path) -> None:
+    agent.memory = replace(agent.memory, failover_at=1000.0)
+    told(agent, replace(PRIMARY, acknowledged_at=900.0))  # of an earlier failover
+    agent.step(REPLICA)
+    assert Store(str(tmp_path)).said() == {}
+    told(agent, replace(PRIMARY, acknowledged_at=1200.0))
+    decision = agent.step(REPLICA)
+    assert Store(str(tmp_path)).said()["acknowledged_at"] == 1200.0
+    assert decision.said.acknowledged_at == 1200.0
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert Store(str(tmp_path)).said()["acknowledged_at"] == 1200.0
+    assert [kind for kind, _details in agent.notes].count("acknowledged") == 1
+
+
 def test_a_replica_is_calm_until_something_happens(agent, monkeypatch) -> None:
     for _turn in range(20):
         told(agent, PRIMARY)
