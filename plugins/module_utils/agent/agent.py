@@ -69,6 +69,7 @@ class Seen:
     knock: bool | None = None
     gateway: float | None = None  # see View
     address_here: bool | None = None
+    both_masters: bool = False  # both nodes have said for a while that they hold the addresses
 
 
 class Agent:
@@ -184,6 +185,7 @@ class Agent:
             knock=seen.knock,
             gateway=seen.gateway,
             address_here=seen.address_here,
+            both_masters=seen.both_masters,
             witness=self._witness.view(now) if self._witness else Witness(),
             running=self._running(seen.looked),
             order=self._order(),

@@ -270,6 +270,7 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
         ("diverged", memory.state is State.DIVERGED),
         ("data_comparison_failed", memory.state is State.CLOSED and view.ahead is False and facts.heard and facts.peer.ahead is False),
         ("both_open", facts.heard and facts.database_open and facts.peer.database is Database.OPEN),
+        ("both_masters", view.both_masters),
         ("address_elsewhere", facts.taken_elsewhere),
         ("isolated", memory.state is State.ISOLATED),
         ("alone", memory.state is State.ALONE),

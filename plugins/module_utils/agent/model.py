@@ -162,6 +162,7 @@ class View:
     order: Order = Order.NONE
     paused_until: float = 0.0  # wall
     acknowledged_at: float = 0.0  # wall: a person has seen the last failover
+    both_masters: bool = False  # keepalived holds the addresses on both nodes, and that has lasted
     frozen: bool = False  # this process has just stood still for longer than evidence_fresh
 
 

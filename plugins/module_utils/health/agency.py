@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 import typing as t
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from ..agent.acts import Acts
 from ..agent.agent import Agent, Seen, clock
+from ..agent.journald import event
 from ..agent.model import Database as Role
 from ..agent.policy import Policy
 from ..agent.store import Store
@@ -25,12 +27,16 @@ from .http import fetch
 from .links import Reference
 from .model import Database, Raw
 from .places import disks, held
+from .vrrp import BothMasters, Change, Vrrp
 
+LOG = logging.getLogger("tandem.agent")
 # A fence of a person holds until the same person takes it away.
 FENCE = Path("/var/lib/tandem/fence.json")
 # By how many pings the service address may be behind the node's own: both are sent at once, and are late together.
 BEHIND = 3
 PEER_STATUS_EVERY = 5.0
+# Seconds between two looks whether keepalived's FIFO is still the one that is open.
+VRRP_EVERY = 2.0
 # So many ticks may pass without a step while nothing happens.
 CALM_TICKS = 2
 DISKS = ("/", "/var/lib/mysql", "/var/log")
@@ -94,6 +100,10 @@ class Agency:
         self._addresses = settings.addresses
         outside = settings.addresses.get("outside", "")
         self._address = self._make_address_ping(outside) if outside else None
+        self.vrrp = Vrrp(settings.vrrp_fifo, self._vrrp_changed) if settings.vrrp_fifo else None
+        self._vrrp_looked = -math.inf
+        self._both_masters = BothMasters()
+        self._peer_vrrp: str | None = None
 
     def _make_address_ping(self, address: str) -> Reference | None:
         """Pings the gateway from the address that moves: the answer comes to whoever the gateway believes to have it."""
@@ -108,6 +118,14 @@ class Agency:
         wanted, node = settings.witness, self.config.node
         lease = Lease(node, policy.lease, policy.clock_error, clock)
         return Keeper(lambda: register(wanted, node), lease, 2 * policy.renew_every + policy.contact_fresh, clock, self._witness_told)
+
+    def _vrrp_changed(self, change: Change) -> None:
+        what = f"keepalived: {'group ' if change.group else ''}{change.name} is {change.state}"
+        details = {"instance": change.name, "state": change.state, "priority": change.priority, "group": change.group}
+        LOG.log(logging.INFO if change.group else logging.WARNING, "%s", what, extra=event("vrrp", **details))
+        if not change.group:
+            self.voice.note("vrrp", {**details, "reason": what}, self._eyes.peer_lives())
+        self.wake()
 
     def _witness_told(self) -> None:
         """From the witness's thread."""
@@ -126,10 +144,12 @@ class Agency:
         """A fresh beat; what concerns the agent is taken out of it. True: it is news."""
         self._heard_at[network] = clock()
         self.peer_agent = state.pop("agent", None)
+        told = state.pop("vrrp", None)
+        self._peer_vrrp = told if isinstance(told, str) else None
         return self.agent.peer_says(self.peer_agent)
 
     def says(self) -> dict[str, t.Any]:
-        return {"agent": self.agent.says()}
+        return {"agent": self.agent.says(), **({"vrrp": self.vrrp.state} if self.vrrp and self.vrrp.state else {})}
 
     @property
     def age(self) -> float | None:
@@ -142,6 +162,9 @@ class Agency:
         if self._address is not None:
             self._address.collect()
             self._address.ping()
+        if self.vrrp is not None and clock() - self._vrrp_looked >= VRRP_EVERY:
+            self._vrrp_looked = clock()
+            self.vrrp.look()
         if self._steps_left <= 0 or not self._nothing_happens():
             self.step()
         self._steps_left -= 1
@@ -176,6 +199,7 @@ class Agency:
             knock=self._eyes.knocks(),
             gateway=gateway,
             address_here=self._address_here(now, gateway),
+            both_masters=self._both_masters.seen(self.vrrp.state if self.vrrp else None, self._peer_vrrp if self._eyes.peer_lives() else None, now),
         )
 
     def _address_here(self, now: float, gateway: float | None) -> bool | None:
@@ -195,6 +219,7 @@ class Agency:
         return {
             "time": round(time.time(), 1),
             "addresses": held(self._addresses),
+            "vrrp": {"here": self.vrrp.states if self.vrrp else None, "peer": self._peer_vrrp},
             "disks": disks(DISKS),
             "agent": {
                 **self.agent.status(),
@@ -221,5 +246,7 @@ class Agency:
     def close(self) -> None:
         if self._address is not None:
             self._address.close()
+        if self.vrrp is not None:
+            self.vrrp.close()
         self.agent.close()
         self.voice.close()
