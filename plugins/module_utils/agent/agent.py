@@ -22,7 +22,7 @@ from ..plan import Undone
 from . import reading
 from .acts import Acts, Compared, Errant
 from .journald import event
-from .machine import Decision, step
+from .machine import STAY, Decision, settled, step
 from .model import Action, Database, Memory, Order, Running, Said, State, View, Witness
 from .policy import Policy
 from .store import Store
@@ -67,9 +67,10 @@ class Seen:
     acknowledged: bool | None = None
     heard: t.Mapping[str, float | None] = field(default_factory=dict)
     knock: bool | None = None
-    gateway: bool | None = None
+    gateway: float | None = None  # see View
     address_here: bool | None = None
     atlas: tuple[str, ...] = ()
+    both_masters: bool = False  # both nodes have said for a while that they hold the addresses
 
 
 class Agent:
@@ -107,7 +108,7 @@ class Agent:
         self._warm_at = 0.0
         self._armed, self._armed_at = True, 0.0
         self._failed = False
-        self._ended_at = self._foreign_at = 0.0
+        self._ended_at, self._foreign_at = 0.0, -math.inf
         self._complaint: tuple[Action, str] | None = None
         self._errant = ""
         self.last_story: list[str] = []
@@ -136,6 +137,7 @@ class Agent:
     def step(self, seen: Seen) -> Decision:
         now = clock()
         self._said = self._store.said()
+        self._hear_acknowledgement()
         view = self._view(seen, now)
         decision = step(self.policy, self.memory, view)
         actions = decision.actions
@@ -184,14 +186,28 @@ class Agent:
             knock=seen.knock,
             gateway=seen.gateway,
             address_here=seen.address_here,
+            both_masters=seen.both_masters,
             witness=self._witness.view(now) if self._witness else Witness(),
             running=self._running(seen.looked),
             order=self._order(),
             paused_until=reading.number(said, "paused_until") or 0.0,
             acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
-            frozen=now - self._last_step > self.policy.contact_fresh,
+            frozen=now - self._last_step > self.policy.evidence_fresh,
             atlas=seen.atlas,
         )
+
+    def _hear_acknowledgement(self) -> None:
+        """What a person has said on the other node is kept on this one's disk too: the other one may be gone when it matters."""
+        theirs = self._peer[0].acknowledged_at if self._peer else 0.0
+        if theirs > (reading.number(self._said, "acknowledged_at") or 0.0) and theirs >= self.memory.failover_at > 0:
+            try:
+                self._store.say(acknowledged_at=theirs)
+            except OSError as error:
+                LOG.error("an acknowledgement cannot be kept: %s", error)
+                return
+            self._said = self._store.said()
+            LOG.info("the last failover was acknowledged at the other node", extra=event("acknowledged"))
+            self._note("acknowledged", {"reason": "a person has said so at the other node"})
 
     def _order(self) -> Order:
         try:
@@ -221,6 +237,20 @@ class Agent:
             self._store.say(order="")
         except OSError as error:
             LOG.error("an order that was followed cannot be forgotten: %s", error)
+
+    @property
+    def calm(self) -> bool:
+        """A pair as it should be, and nothing under way."""
+        decision = self.decision
+        if decision is None or decision.rule != STAY or decision.actions or decision.alarms:
+            return False
+        busy = self._later is not None or any(job is not None and not job.done() for job in (self._job, self._closing))
+        return settled(decision) and not busy
+
+    @property
+    def undisturbed(self) -> bool:
+        """Nobody has said anything since the last step, and no operation has begun."""
+        return self._said is self._store.said() and not self._held() and not lock.is_taken()
 
     # Telling.
 
@@ -386,6 +416,8 @@ class Agent:
             ],
             "operation": {"action": self._doing.value} if self._running() is Running.OWN and self._doing else None,
             "last_failover": memory.failover_at or None,
+            "acknowledged_at": (decision.facts.acknowledged_at if decision else 0.0) or None,
+            "cooldown_until": memory.failover_at + self.policy.cooldown if decision and decision.facts.cooling else None,
             "alarms": sorted(self._alarms),
             "errant": self._errant,
         }

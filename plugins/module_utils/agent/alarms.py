@@ -16,6 +16,7 @@ ALARMS: t.Mapping[str, tuple[str, str]] = {
     "isolated": ("critical", "the node is cut off and has closed its database"),
     "manual_failover_needed": ("critical", "the primary is gone and the policy is failover: manual"),
     "data_comparison_failed": ("critical", "the nodes cannot tell whose data is newer"),
+    "both_masters": ("critical", "keepalived holds the service addresses on both nodes: do VRRP's packets (protocol 112) pass between them?"),
     "address_elsewhere": ("critical", "the service address is sent elsewhere"),
     "atlas_dead": ("critical", "Atlas takes no connections"),
     "atlas_frozen": ("critical", "Atlas takes connections and answers nobody"),

@@ -27,8 +27,17 @@ class Facts(Contact):
     # Authority.
 
     @cached_property
+    def proven(self) -> float:
+        """Until when the gateway's newest answer proves that a peer that may open has heard this node (View.now)."""
+        if not self.policy.gateway:
+            return math.inf
+        if self.view.gateway is None:
+            return -math.inf
+        return self.view.now - self.view.gateway + self.policy.promise - self.policy.tick
+
+    @cached_property
     def gateway_ok(self) -> bool:
-        return not self.policy.gateway or self.view.gateway is True
+        return self.view.now <= self.proven - self.policy.close_budget
 
     @cached_property
     def lease_mine(self) -> bool:
@@ -69,7 +78,9 @@ class Facts(Contact):
             until = max(until, now + self.view.witness.left)
         if self.promised and self.peer.echo is not None:
             until = max(until, self.peer.echo + self.policy.promise)
-        if self.evidence or (self.sole and not self.cut_off and not self.taken_elsewhere):
+        if self.evidence:
+            until = max(until, min(now + 2 * self.policy.close_budget, self.proven))
+        if self.sole and not self.cut_off and not self.taken_elsewhere:
             until = max(until, now + 2 * self.policy.close_budget)
         return until
 
@@ -237,9 +248,14 @@ class Facts(Contact):
         return max(self.view.paused_until, self.peer.paused_until) > self.view.wall
 
     @cached_property
+    def acknowledged_at(self) -> float:
+        """When a person has said on either node that the last failover has been seen (View.wall)."""
+        return max(self.view.acknowledged_at, self.peer.acknowledged_at)
+
+    @cached_property
     def cooling(self) -> bool:
         at = self.memory.failover_at
-        return at > self.view.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
+        return at > self.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
 
     @cached_property
     def preconditions(self) -> list[Blocker]:
@@ -286,7 +302,7 @@ class Facts(Contact):
                 ("not ceded", f"term {self.memory.ceded}", f"below {self.memory.term.epoch}", self.memory.ceded < self.memory.term.epoch),
             ]
         else:
-            known = view.gateway if policy.gateway else None
+            known = self.gateway_ok if policy.gateway and view.gateway is not None else None
             rows += [
                 ("own gateway", answers(known) if policy.gateway else "not configured", "answers", known is True),
                 ("watched", yes(self.memory.watched), "this node was not cut off or asleep since the primary was last heard", self.memory.watched),

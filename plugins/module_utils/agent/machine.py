@@ -70,6 +70,14 @@ def step(policy: Policy, memory: Memory, view: View) -> Decision:
     )
 
 
+def settled(decision: Decision) -> bool:
+    """A primary whose replica acknowledges, or a replica in step: only what others say or do can change anything."""
+    facts = decision.facts
+    if decision.state is State.PRIMARY:
+        return facts.heard and facts.database_open and facts.acknowledged and facts.promised
+    return decision.state is State.REPLICA and facts.peer_open and facts.database_closed and facts.in_step and not facts.peer.takeover
+
+
 def say(facts: Facts) -> Said:
     """What the next heartbeat says. The daemon adds the echo."""
     memory, view = facts.memory, facts.view
@@ -86,6 +94,7 @@ def say(facts: Facts) -> Said:
         ahead=view.ahead,
         paused_until=max(view.paused_until, 0.0),
         failover_at=memory.failover_at,
+        acknowledged_at=max(view.acknowledged_at, 0.0),
     )
 
 
@@ -100,7 +109,7 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
     memory = _adopt(memory, policy, view)
     facts = Facts(policy, memory, view)
     watched = memory.watched
-    frozen = view.frozen or (memory.stepped is not None and now - memory.stepped > policy.contact_fresh)
+    frozen = view.frozen or (memory.stepped is not None and now - memory.stepped > policy.evidence_fresh)
     if frozen or (not facts.heard and not facts.gateway_ok):
         watched = False
     elif facts.in_contact:
@@ -261,6 +270,7 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
         ("diverged", memory.state is State.DIVERGED),
         ("data_comparison_failed", memory.state is State.CLOSED and view.ahead is False and facts.heard and facts.peer.ahead is False),
         ("both_open", facts.heard and facts.database_open and facts.peer.database is Database.OPEN),
+        ("both_masters", view.both_masters),
         ("address_elsewhere", facts.taken_elsewhere),
         ("isolated", memory.state is State.ISOLATED),
         ("alone", memory.state is State.ALONE),

@@ -40,6 +40,9 @@ Four things carry that:
    term of the writer, in which the replica acknowledges again, ends it.
 4. **Evidence** where there is neither lease nor promise: the peer is silent on both networks and its machine does not
    answer, the own gateway does and did all the time, and the gateway sends the service address to nobody else.
+   An answer of the gateway counts from when its question was *sent*, however late it is read, and for `self_fence_after`
+   less one tick: the peer, if it lives, has heard the beat that left together with that question. So a busy gateway and a
+   busy machine do not cut a node off, and a node that is cut off still closes in time.
 
 ## What remains unsafe
 

@@ -123,6 +123,7 @@ class Said:
     ahead: bool | None = None  # it has everything that the other one has
     paused_until: float = 0.0  # wall
     failover_at: float = 0.0  # wall
+    acknowledged_at: float = 0.0  # wall: a person has seen the last failover, and said so on that node
     echo: float | None = None  # the time in the newest beat that it had received: the receiver's own clock
 
 
@@ -153,15 +154,17 @@ class View:
     heard: t.Mapping[str, float | None] = field(default_factory=dict)  # network: seconds since its last beat
     peer: Said | None = None  # the newest beat of both networks, of this life of the daemon
     knock: bool | None = None  # does the peer's machine answer anything
-    gateway: bool | None = None  # did the own gateway answer within 0.5 s
+    # Seconds since that question to the own gateway was sent which is the newest that it has answered; None: there is no gateway.
+    gateway: float | None = None
     address_here: bool | None = None  # a ping from the service address came back; False: the gateway sends it elsewhere
     witness: Witness = Witness()
     running: Running = Running.NONE
     order: Order = Order.NONE
     paused_until: float = 0.0  # wall
     acknowledged_at: float = 0.0  # wall: a person has seen the last failover
-    frozen: bool = False  # this process has just stood still for longer than contact_fresh
     atlas: tuple[str, ...] = ()  # what is wrong with this node's Atlas: names of alarms
+    both_masters: bool = False  # keepalived holds the addresses on both nodes, and that has lasted
+    frozen: bool = False  # this process has just stood still for longer than evidence_fresh
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,15 @@ class Policy:
         return self.promise - self.close_budget
 
     @property
+    def evidence_fresh(self) -> float:
+        """How old the newest proof may be that this node is not cut off, and how long it may have stood still.
+
+        A question that the gateway has answered left this node together with a heartbeat, or one tick before. So a peer
+        that heard that beat keeps still for as long as if it had said so.
+        """
+        return self.self_fence_after - self.tick
+
+    @property
     def outranks_peer(self) -> bool:
         """Where everything else is equal."""
         if self.preferred in (self.name, self.peer):

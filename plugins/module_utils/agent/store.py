@@ -35,14 +35,14 @@ class Store:
         _write(self._memory, from_memory(memory))
 
     def said(self) -> dict[str, t.Any]:
-        """What a person has said: paused_until and acknowledged_at (seconds since 1970), order. Read anew when it has changed."""
+        """What a person has said: paused_until and acknowledged_at (seconds since 1970), order. Read anew when it has changed; the same object until then."""
         try:
             changed = self._said.stat().st_mtime_ns
             if changed != self._said_at:
                 data = json.loads(self._said.read_text(encoding="utf-8"))
                 self._words, self._said_at = (data if isinstance(data, dict) else {}), changed
         except (OSError, ValueError):
-            self._words, self._said_at = {}, -1
+            self._words, self._said_at = self._words if self._said_at == -1 else {}, -1
         return self._words
 
     def say(self, **words: t.Any) -> None:

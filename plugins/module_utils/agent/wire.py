@@ -27,6 +27,7 @@ def from_said(said: Said) -> Plain:
         "ahead": said.ahead,
         "paused_until": said.paused_until,
         "failover_at": said.failover_at,
+        "acknowledged_at": said.acknowledged_at,
         "echo": said.echo,
     }
 
@@ -47,9 +48,11 @@ def to_said(plain: t.Any) -> Said | None:
             ahead=None if ahead is None else _bool(ahead),
             paused_until=_number(plain["paused_until"]),
             failover_at=_number(plain["failover_at"]),
+            # A daemon of an earlier version does not say it.
+            acknowledged_at=_number(plain.get("acknowledged_at", 0.0)),
             echo=None if echo is None else _number(echo),
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

@@ -61,10 +61,15 @@ def held(name: str, really: bool = True, patience: float = _PATIENCE, path: Path
 def is_taken(path: Path = LOCK) -> bool:
     """Does anybody hold it? Needs the right to read only."""
     try:
-        with path.open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     except OSError:
         return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
     return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
 import time
 import typing as t
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from ..agent.acts import Acts
 from ..agent.agent import Agent, Seen, clock
 from ..agent.atlas_keeper import Hands
+from ..agent.journald import event
 from ..agent.model import Database as Role
 from ..agent.policy import Policy
 from ..agent.store import Store
@@ -25,12 +28,18 @@ from .http import fetch
 from .links import Reference
 from .model import Database, Raw
 from .places import disks, held
+from .vrrp import BothMasters, Change, Vrrp
 
+LOG = logging.getLogger("tandem.agent")
 # A fence of a person holds until the same person takes it away.
 FENCE = Path("/var/lib/tandem/fence.json")
-# Pings in a row that have not been answered, the one that is on its way included.
-STRIKES = 3
+# By how many pings the service address may be behind the node's own: both are sent at once, and are late together.
+BEHIND = 3
 PEER_STATUS_EVERY = 5.0
+# Seconds between two looks whether keepalived's FIFO is still the one that is open.
+VRRP_EVERY = 2.0
+# So many ticks may pass without a step while nothing happens.
+CALM_TICKS = 2
 DISKS = ("/", "/var/lib/mysql", "/var/log")
 
 
@@ -49,7 +58,8 @@ class Eyes(t.Protocol):
     def knocks(self) -> bool | None:
         """Does the peer's machine answer anything? None: not known."""
 
-    def gateway(self) -> bool | None: ...
+    def gateway(self) -> float | None:
+        """Seconds since that ping to it was sent which is the newest that it has answered; None: there is none."""
 
     def peer_lives(self) -> bool | None: ...
 
@@ -89,10 +99,14 @@ class Agency:
         self.peer_agent: t.Any = None
         self.peer_status: dict[str, t.Any] | None = None
         self._heard_at: dict[str, float] = {}
-        self._strikes = 0
+        self._steps_left = 0
         self._addresses = settings.addresses
         outside = settings.addresses.get("outside", "")
         self._address = self._make_address_ping(outside) if outside else None
+        self.vrrp = Vrrp(settings.vrrp_fifo, self._vrrp_changed) if settings.vrrp_fifo else None
+        self._vrrp_looked = -math.inf
+        self._both_masters = BothMasters()
+        self._peer_vrrp: str | None = None
 
     def lend_hands(self) -> Hands:
         """For who looks at Atlas: it acts with the agent, and leaves a node alone on which an operation works."""
@@ -102,7 +116,7 @@ class Agency:
         """Pings the gateway from the address that moves: the answer comes to whoever the gateway believes to have it."""
         for network in self.config.networks:
             if network.name == "outside" and network.reference:
-                return Reference(network, network.reference, self._address_answered, source=address)
+                return Reference(network, network.reference, lambda: None, source=address)
         return None
 
     def _make_witness(self, policy: Policy, settings: AgentSettings) -> Keeper | None:
@@ -112,14 +126,19 @@ class Agency:
         lease = Lease(node, policy.lease, policy.clock_error, clock)
         return Keeper(lambda: register(wanted, node), lease, 2 * policy.renew_every + policy.contact_fresh, clock, self._witness_told)
 
+    def _vrrp_changed(self, change: Change) -> None:
+        what = f"keepalived: {'group ' if change.group else ''}{change.name} is {change.state}"
+        details = {"instance": change.name, "state": change.state, "priority": change.priority, "group": change.group}
+        LOG.log(logging.INFO if change.group else logging.WARNING, "%s", what, extra=event("vrrp", **details))
+        if not change.group:
+            self.voice.note("vrrp", {**details, "reason": what}, self._eyes.peer_lives())
+        self.wake()
+
     def _witness_told(self) -> None:
         """From the witness's thread."""
         if self.loop is not None:
             with contextlib.suppress(RuntimeError):  # the daemon ends
                 self.loop.call_soon_threadsafe(self.wake)
-
-    def _address_answered(self) -> None:
-        self._strikes = 0
 
     def _note(self, kind: str, details: dict[str, t.Any]) -> None:
         """From any of the agent's threads."""
@@ -132,10 +151,12 @@ class Agency:
         """A fresh beat; what concerns the agent is taken out of it. True: it is news."""
         self._heard_at[network] = clock()
         self.peer_agent = state.pop("agent", None)
+        told = state.pop("vrrp", None)
+        self._peer_vrrp = told if isinstance(told, str) else None
         return self.agent.peer_says(self.peer_agent)
 
     def says(self) -> dict[str, t.Any]:
-        return {"agent": self.agent.says()}
+        return {"agent": self.agent.says(), **({"vrrp": self.vrrp.state} if self.vrrp and self.vrrp.state else {})}
 
     @property
     def age(self) -> float | None:
@@ -146,15 +167,26 @@ class Agency:
 
     def tick(self) -> None:
         if self._address is not None:
-            self._strikes += 1
+            self._address.collect()
             self._address.ping()
-        self.step()
+        if self.vrrp is not None and clock() - self._vrrp_looked >= VRRP_EVERY:
+            self._vrrp_looked = clock()
+            self.vrrp.look()
+        if self._steps_left <= 0 or not self._nothing_happens():
+            self.step()
+        self._steps_left -= 1
         self.voice.tick()
 
     def step(self) -> bool:
         """Decide on what is known now. True: the peer has to hear of it."""
+        self._steps_left = CALM_TICKS
         before = self.agent.decision.said if self.agent.decision else None
         return self.agent.step(self._seen()).said != before
+
+    def _nothing_happens(self) -> bool:
+        """A step would only find what the last one found: the peer is heard, and nobody wants anything."""
+        newest = max(self._heard_at.values(), default=-math.inf)
+        return self.agent.calm and clock() - newest <= 1.5 * self.config.interval and self.agent.undisturbed
 
     def _seen(self) -> Seen:
         raw, looked = self._eyes.last_look()
@@ -173,9 +205,15 @@ class Agency:
             heard={n.name: now - self._heard_at[n.name] if n.name in self._heard_at else None for n in self.config.networks},
             knock=self._eyes.knocks(),
             gateway=gateway,
-            address_here=None if self._address is None or not gateway else self._strikes <= STRIKES,
+            address_here=self._address_here(now, gateway),
+            both_masters=self._both_masters.seen(self.vrrp.state if self.vrrp else None, self._peer_vrrp if self._eyes.peer_lives() else None, now),
             atlas=self._eyes.atlas_alarms(),
         )
+
+    def _address_here(self, now: float, gateway: float | None) -> bool | None:
+        if self._address is None or gateway is None or gateway > self.agent.policy.contact_fresh:
+            return None
+        return now - self._address.proven_at <= gateway + BEHIND * self.config.interval
 
     @property
     def keeps_addresses_away(self) -> bool:
@@ -189,6 +227,7 @@ class Agency:
         return {
             "time": round(time.time(), 1),
             "addresses": held(self._addresses),
+            "vrrp": {"here": self.vrrp.states if self.vrrp else None, "peer": self._peer_vrrp},
             "disks": disks(DISKS),
             "agent": {
                 **self.agent.status(),
@@ -215,5 +254,7 @@ class Agency:
     def close(self) -> None:
         if self._address is not None:
             self._address.close()
+        if self.vrrp is not None:
+            self.vrrp.close()
         self.agent.close()
         self.voice.close()

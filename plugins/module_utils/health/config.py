@@ -61,6 +61,7 @@ class AgentSettings:
     policy: t.Mapping[str, t.Any]
     channels: tuple[Channel, ...] = ()
     witness: WitnessSettings | None = None
+    vrrp_fifo: str = ""  # where keepalived says what it does; "": it does not
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _agent(raw: t.Mapping[str, t.Any]) -> AgentSettings:
     except (TypeError, ValueError) as error:
         raise ConfigError(f"agent.witness: {error}") from error
     addresses, policy = dict(raw.get("addresses") or {}), dict(raw["policy"])
-    return AgentSettings(raw["here"], raw["there"], raw["directory"], addresses, policy, told, witness)
+    return AgentSettings(raw["here"], raw["there"], raw["directory"], addresses, policy, told, witness, str(raw.get("vrrp_fifo") or ""))
 
 
 def _atlas(raw: t.Mapping[str, t.Any]) -> AtlasSettings:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..agent.atlas_keeper import AtlasKeeper
 from . import database as db
-from .agency import STRIKES, Agency
+from .agency import Agency
 from .config import Config
 from .decide import decide
 from .heartbeat import Conversation
@@ -26,10 +26,11 @@ from .system import Carrier, FaultFile, Memory, inherited_sockets, notify, proce
 
 LOG = logging.getLogger("tandem.health")
 VERSION = 1
-# Seconds. A restart that was planned (database, php-fpm) must not move the addresses; a dead web server must.
-WEB_EVERY, WEB_TIMEOUT, WEB_DOWN_AFTER, WEB_SILENT_AFTER = 0.25, 1.0, 0.5, 3.0
-PHP_EVERY, PHP_TIMEOUT, PHP_DOWN_AFTER = 0.5, 1.0, 2.0
-DATABASE_EVERY, DATABASE_TIMEOUT, DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER = 0.3, 1.5, 2.0, 10.0
+# Seconds. ..._CALM: between two looks while nothing happens; the end of a process is told by the kernel.
+# A restart that was planned (database, php-fpm) must not move the addresses; a dead web server must.
+WEB_EVERY, WEB_CALM, WEB_TIMEOUT, WEB_DOWN_AFTER, WEB_SILENT_AFTER = 0.25, 0.5, 1.0, 0.5, 3.0
+PHP_EVERY, PHP_CALM, PHP_TIMEOUT, PHP_DOWN_AFTER = 0.5, 1.0, 1.0, 2.0
+DATABASE_EVERY, DATABASE_CALM, DATABASE_TIMEOUT, DATABASE_DOWN_AFTER, DATABASE_SILENT_AFTER = 0.3, 1.0, 1.5, 2.0, 10.0
 # How long a server is still called what it was when it last said so: closing its sessions because it is slow or has
 # no connection left would make things worse. A server that was gone is believed nothing.
 # systemd starts a process again that has ended, within a second.
@@ -84,6 +85,7 @@ class Daemon:
         self._web_process = ProcessWatch(self._web_died)
         self._web_seen = False
         self._wake_web = asyncio.Event()
+        self._look_again = asyncio.Event()
         self._server = Server(self)
         self._tasks: list[asyncio.Task[None]] = []
         self._logged: dict[str, Verdict] = {}
@@ -291,6 +293,7 @@ class Daemon:
     def _step_agent(self) -> None:
         """Let the agent decide at once; the peer is told when something has changed."""
         if self.agency is not None and self.agency.step():
+            self._look_again.set()
             self.reconsider(beat=True)
 
     # What the agent sees.
@@ -305,9 +308,11 @@ class Daemon:
     def knocks(self) -> bool | None:
         return self._knock if self.peer_silence > PEER_QUIET else True
 
-    def gateway(self) -> bool | None:
-        outside = self.watches.get("outside")
-        return None if outside is None or not outside.trusted else outside.strikes <= STRIKES
+    def gateway(self) -> float | None:
+        outside, pings = self.watches.get("outside"), self.references.get("outside")
+        if outside is None or not outside.trusted or pings is None:
+            return None
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - pings.proven_at
 
     def peer_lives(self) -> bool | None:
         return True if self._peer_alive() else False if self._peer_dead else None
@@ -318,7 +323,8 @@ class Daemon:
             return
         steady = self.services["web"]
         while True:
-            self._web_seen = self._web_process.follow(process_of(web.pid_file, web.process)) or self._web_seen
+            if self._web_process.pid is None:
+                self._web_seen = self._web_process.follow(process_of(web.pid_file, web.process)) or self._web_seen
             self._wake_web.clear()
             raw, text = await look_at_web(web, WEB_TIMEOUT)
             if raw is Raw.OK and self._web_seen and self._web_process.pid is None:
@@ -326,7 +332,7 @@ class Daemon:
             steady.observe(raw, text, time.monotonic())
             self.reconsider()
             try:
-                async with asyncio.timeout(WEB_EVERY):
+                async with asyncio.timeout(WEB_CALM if raw is Raw.OK else WEB_EVERY):
                     await self._wake_web.wait()
                     await asyncio.sleep(0.05)
             except TimeoutError:
@@ -339,7 +345,7 @@ class Daemon:
             raw, text = await look_at_php(self.config.php, PHP_TIMEOUT)
             self.services["php"].observe(raw, text, time.monotonic())
             self.reconsider()
-            await asyncio.sleep(PHP_EVERY)
+            await asyncio.sleep(PHP_CALM if raw is Raw.OK else PHP_EVERY)
 
     async def _watch_database(self) -> None:
         if self.config.database is None:
@@ -361,6 +367,16 @@ class Daemon:
                 self.reconsider()
                 self._step_agent()
                 await asyncio.sleep(DATABASE_EVERY)
+                if self._database_calm():
+                    self._look_again.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(DATABASE_CALM - DATABASE_EVERY):
+                            await self._look_again.wait()
+
+    def _database_calm(self) -> bool:
+        """Nothing about the database is about to change, as far as anybody here knows."""
+        quiet = self.agency is not None and self.agency.agent.calm
+        return quiet and self._database_look[0] is Raw.OK and self.peer_silence <= PEER_QUIET
 
     async def _watch_atlas(self) -> None:
         """What its thread has seen, as a part of this node. One that never worked is not down: perhaps it is being installed."""
@@ -387,12 +403,16 @@ class Daemon:
             self.peer_silence += 1
             if self.peer_silence > PEER_QUIET and (self._peer_probe is None or self._peer_probe.done()):
                 self._peer_probe = loop.create_task(self._probe_peer())
+            for reference in self.references.values():
+                reference.collect()
             for name, watch in self.watches.items():
                 watch.tick(self.carriers[name]())
             for reference in self.references.values():
                 reference.ping()
             if self.agency is not None:
                 self.agency.tick()
+            if not self._database_calm():
+                self._look_again.set()
             self.reconsider(beat=True)
             for watch in self.watches.values():
                 if watch.trusted and watch.reference is not None:
@@ -431,9 +451,9 @@ class Daemon:
         announced = (state["severity"], state["down"], state["fault"], state["role"])
         if beat or announced != self._announced:
             self._announced = announced
-            said = self.agency.says() if self.agency else {}
+            state |= self.agency.says() if self.agency else {}
             for name, link in self.peer_links.items():
-                link.send(self.conversation.encode(name, {**state, **said}))
+                link.send(self.conversation.encode(name, state))
 
     def _log_findings(self, local: Local) -> None:
         for name, finding in local.findings.items():

@@ -42,6 +42,8 @@ class Conversation:
         self.peer = peer
         self.boot = boot or secrets.token_hex(12)
         self._sent = 0
+        self._state: t.Mapping[str, t.Any] | None = None
+        self._state_text = ""
         self._peer_boot: str | None = None
         self._highest: dict[str, int] = {}
         self._candidates: list[str] = []
@@ -49,9 +51,12 @@ class Conversation:
         self.rejected: dict[str, int] = {}
 
     def encode(self, network: str, state: t.Mapping[str, t.Any]) -> bytes:
+        """state: the same object for each network; it is not changed afterwards."""
+        if state is not self._state:
+            self._state, self._state_text = state, ENCODER.encode(state)
         self._sent += 1
         echo = [self._peer_boot] if self._peer_boot is not None else []
-        payload = ENCODER.encode(
+        ends = ENCODER.encode(
             {
                 "from": self.node,
                 "to": self.peer,
@@ -59,9 +64,9 @@ class Conversation:
                 "boot": self.boot,
                 "n": self._sent,
                 "echo": echo + self._candidates,
-                "state": state,
             }
-        ).encode()
+        )
+        payload = f'{ends[:-1]},"state":{self._state_text}}}'.encode()
         return MAGIC + self._mac(payload) + payload
 
     def decode(self, datagram: bytes, network: str) -> Beat | None:

@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import socket
 import typing as t
 from urllib.parse import parse_qs, urlsplit
 
 from .model import Database, Raw
 
+LOG = logging.getLogger("tandem.health")
 MAX_REQUEST = 8192
 MAX_ANSWER = 1 << 20
 MAX_CONNECTIONS = 128
 PATIENCE = 3.0
+PAUSE = 1.0
+AT_ONCE = 1 << 16
+NOT_WAITING = int(socket.MSG_DONTWAIT)
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 Answer = tuple[int, str]
 PATHS = "/primary /replica?max_lag=SECONDS /readable /health /ready /status.json /history.json; with an agent / /metrics /why"
@@ -95,12 +101,28 @@ def _replica(database: Database, max_lag: list[str]) -> Answer:
     return 200, f"lag {replica.lag:g} s behind {replica.source}\n"
 
 
+def _formatted(status: int, body: str, with_body: bool, kind: str = "", headers: t.Mapping[str, str] | None = None) -> bytes:
+    content = body.encode()
+    kind = kind or ("application/json" if body.startswith("{") else "text/plain; charset=utf-8")
+    said = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store", "Connection": "close", **(headers or {})}
+    head = f"HTTP/1.0 {status} {REASONS[status]}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in said.items()) + "\r\n"
+    return head.encode() + (content if with_body else b"")
+
+
+def _is_whole(request: bytes) -> bool:
+    if request.startswith(AGENT):
+        return b"\n" in request
+    return b"\r\n\r\n" in request or b"\n\n" in request or len(request) > MAX_REQUEST
+
+
 class _Connection(asyncio.Protocol):
-    def __init__(self, server: Server) -> None:
+    """A client who is slower than most. request: what it has sent already. rest: of the answer."""
+
+    def __init__(self, server: Server, request: bytes = b"", rest: bytes = b"") -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._received = b""
+        self._received, self._rest = request, rest
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = t.cast(asyncio.Transport, transport)
@@ -109,6 +131,10 @@ class _Connection(asyncio.Protocol):
             return
         self._server.connections.add(self)
         self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._transport.abort)
+        if self._rest:
+            self.send(self._rest)
+        elif _is_whole(self._received):
+            self._server.respond(self, self._received)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.connections.discard(self)
@@ -116,62 +142,108 @@ class _Connection(asyncio.Protocol):
             self._timer.cancel()
 
     def data_received(self, data: bytes) -> None:
+        if _is_whole(self._received):
+            return  # it is being answered
         self._received += data
-        if self._received.startswith(AGENT) and b"\n" in self._received and self._transport is not None:
-            self._transport.write(self._server.agent(self._received).encode())
-            self._transport.close()
-        elif b"\r\n\r\n" in self._received or b"\n\n" in self._received:
+        if _is_whole(self._received):
             self._server.respond(self, self._received)
-        elif len(self._received) > MAX_REQUEST:
-            self.send(400, "request too long\n", True)
 
-    def send(self, status: int, body: str, with_body: bool, kind: str = "", headers: t.Mapping[str, str] | None = None) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        content = body.encode()
-        kind = kind or ("application/json" if body.startswith("{") else "text/plain; charset=utf-8")
-        said = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store", "Connection": "close", **(headers or {})}
-        head = f"HTTP/1.0 {status} {REASONS[status]}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in said.items()) + "\r\n"
-        transport.write(head.encode() + (content if with_body else b""))
-        transport.close()
+    def send(self, answer: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(answer)
+            self._transport.close()
 
 
 class Server:
-    """Answers from the view; requests that come before the first look wait for it (or for their own patience)."""
+    """Answers from the view; requests that come before the first look wait for it (or for their own patience).
+
+    HAProxy asks some 30 times a second, and what it asks is there as soon as its connection is: one turn of the loop is
+    enough for that, and a transport of its own gets only who is slower.
+    """
 
     def __init__(self, view: View) -> None:
         self._view = view
         self.connections: set[_Connection] = set()
         self.waiting: list[tuple[_Connection, bytes]] = []
-        self._servers: list[asyncio.Server] = []
+        self._listening: list[socket.socket] = []
+        self._slow: set[asyncio.Task[t.Any]] = set()
 
     async def listen(self, sockets: list[socket.socket], endpoints: t.Iterable[tuple[str, int]]) -> None:
-        loop = asyncio.get_running_loop()
         if not sockets:
-            for host, port in endpoints:
-                self._servers.append(await loop.create_server(lambda: _Connection(self), host, port))
+            sockets = [socket.create_server(one, family=socket.AF_INET6 if ":" in one[0] else socket.AF_INET, backlog=256) for one in endpoints]
         for sock in sockets:
             sock.setblocking(False)
-            self._servers.append(await loop.create_server(lambda: _Connection(self), sock=sock))
+            with contextlib.suppress(OSError):  # only to save work: a connection is shown when it has sent something
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
+            self._listening.append(sock)
+            self._listen(sock)
 
-    def agent(self, line: bytes) -> str:
-        return agent(line.split(b"\n", 1)[0], self._view)
+    def _listen(self, sock: socket.socket) -> None:
+        if sock.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock)
+
+    def _accept(self, sock: socket.socket) -> None:
+        for _turn in range(16):
+            try:
+                connection = sock.accept()[0]
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor is left: not asked again and again
+                LOG.error("accept: %s", error)
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(sock)
+                loop.call_later(PAUSE, self._listen, sock)
+                return
+            self._serve(connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        request, answer, sent = b"", b"", 0
+        try:
+            request = connection.recv(AT_ONCE, NOT_WAITING)
+            if not request:
+                connection.close()
+                return
+            if self._view.started and _is_whole(request):
+                answer = self.reply(request)
+                sent = connection.send(answer, NOT_WAITING)
+        except BlockingIOError:
+            pass
+        except OSError:  # it has gone
+            connection.close()
+            return
+        if answer and sent == len(answer):
+            connection.close()
+            return
+        connection.setblocking(False)
+        protocol = _Connection(self, request, answer[sent:])
+        task = asyncio.ensure_future(asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, connection))
+        self._slow.add(task)
+        task.add_done_callback(self._slow.discard)
+
+    def reply(self, request: bytes) -> bytes:
+        """The whole answer to a whole request."""
+        line = request.split(b"\n", 1)[0]
+        if request.startswith(AGENT):
+            return agent(line, self._view).encode()
+        if len(request) > MAX_REQUEST:
+            return _formatted(400, "request too long\n", True)
+        words = line.decode("latin-1").split()
+        if len(words) != 3 or not words[2].startswith("HTTP/"):
+            return _formatted(400, "not HTTP\n", True)
+        try:
+            page = self._view.page(urlsplit(words[1]).path) if words[0] in ("GET", "HEAD") else None
+        except ValueError:
+            return _formatted(400, "not a request target\n", True)
+        if page is not None:
+            return _formatted(200, page[1], words[0] != "HEAD", page[0], page[2])
+        status, body = answer(words[0], words[1], self._view)
+        return _formatted(status, body, words[0] != "HEAD")
 
     def respond(self, connection: _Connection, request: bytes) -> None:
         if not self._view.started:
             self.waiting.append((connection, request))
             return
-        words = request.split(b"\n", 1)[0].decode("latin-1").split()
-        if len(words) != 3 or not words[2].startswith("HTTP/"):
-            connection.send(400, "not HTTP\n", True)
-            return
-        page = self._view.page(urlsplit(words[1]).path) if words[0] in ("GET", "HEAD") else None
-        if page is not None:
-            connection.send(200, page[1], words[0] != "HEAD", page[0], page[2])
-            return
-        status, body = answer(words[0], words[1], self._view)
-        connection.send(status, body, words[0] != "HEAD")
+        connection.send(self.reply(request))
 
     def release(self) -> None:
         """The first look is done."""
@@ -180,8 +252,10 @@ class Server:
             self.respond(connection, request)
 
     def close(self) -> None:
-        for server in self._servers:
-            server.close()
+        for sock in self._listening:
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+        self._listening.clear()
 
 
 async def fetch(address: str, port: int, path: str) -> dict[str, t.Any] | None:

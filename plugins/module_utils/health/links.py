@@ -10,8 +10,10 @@ import logging
 import os
 import socket
 import struct
+import time
 import typing as t
 
+from ..agent.echo import Echoes
 from .config import Network
 
 LOG = logging.getLogger("tandem.health")
@@ -32,6 +34,8 @@ def _checksum(data: bytes) -> int:
 
 class Link:
     """A socket that is opened again when it broke: interfaces come and go."""
+
+    WAKES = True  # what comes is read at once
 
     def __init__(self, network: Network, what: str) -> None:
         self.network = network
@@ -71,7 +75,8 @@ class Link:
                 sock = self._create()
                 sock.setblocking(False)
                 self._sock = sock
-                asyncio.get_running_loop().add_reader(sock, self._readable)
+                if self.WAKES:
+                    asyncio.get_running_loop().add_reader(sock, self._readable)
             self._sock.sendto(data, address)
             self._complaint = None
         except BlockingIOError:
@@ -88,7 +93,8 @@ class Link:
 
     def close(self) -> None:
         if self._sock is not None:
-            asyncio.get_running_loop().remove_reader(self._sock)
+            if self.WAKES:
+                asyncio.get_running_loop().remove_reader(self._sock)
             self._sock.close()
             self._sock = None
 
@@ -135,7 +141,10 @@ class Reference(Link):
     """Pings to an address that should always answer.
 
     source: where the answers are to go; an address of the pair, whether it is on this node now or not.
+    Answers lie in the socket until somebody looks: what they prove depends on when the ping was sent.
     """
+
+    WAKES = False
 
     def __init__(self, network: Network, address: str, answered: t.Callable[[], None], source: str = "") -> None:
         super().__init__(network, "ping")
@@ -146,6 +155,12 @@ class Reference(Link):
         self._id = struct.unpack("!H", os.urandom(2))[0]
         self._nonce = os.urandom(8)
         self._sequence = 0
+        self._echoes = Echoes()
+
+    @property
+    def proven_at(self) -> float:
+        """When the newest ping that was answered was sent (CLOCK_BOOTTIME); -inf: none was."""
+        return self._echoes.newest
 
     def _create(self) -> socket.socket:
         if self._v6:
@@ -182,13 +197,19 @@ class Reference(Link):
         if len(data) < 16 or data[0] != (ECHO_REPLY6 if self._v6 else ECHO_REPLY):
             return
         identifier, sequence = struct.unpack("!HH", data[4:8])
-        recent = (self._sequence - sequence) & 0xFFFF < 3
-        if identifier == self._id and recent and data[8:16] == self._nonce:
+        if identifier != self._id or data[8:16] != self._nonce or not self._echoes.answered(sequence):
+            return
+        if (self._sequence - sequence) & 0xFFFF < 3:
             self._answered()
+
+    def collect(self) -> None:
+        """Read the answers that have come."""
+        self._readable()
 
     def ping(self) -> None:
         self._sequence = (self._sequence + 1) & 0xFFFF
         kind = ECHO_REQUEST6 if self._v6 else ECHO_REQUEST
         body = struct.pack("!HH", self._id, self._sequence) + self._nonce
         total = 0 if self._v6 else _checksum(struct.pack("!BBH", kind, 0, 0) + body)
+        self._echoes.sent(self._sequence, time.clock_gettime(time.CLOCK_BOOTTIME))
         self._send(struct.pack("!BBH", kind, 0, total) + body, (self._address, 0))

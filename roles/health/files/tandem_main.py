@@ -70,7 +70,9 @@ def show(args: argparse.Namespace) -> int:
     for name, here, there in rows:
         print(f"{name:<10} {here:<28} {there}")
     print(f"{'because':<10} {agent['reason']}")
-    print(f"{'failover':<10} {agent['policy']['failover']}" + _paused(agent))
+    print(f"{'failover':<10} {agent['policy']['failover']}{_paused(agent)}{_cooling(agent)}")
+    if agent.get("last_failover"):
+        print(f"{'last one':<10} {_moment(agent['last_failover'])}, {_acknowledged(agent)}")
     for name in agent["alarms"]:
         print(f"ALARM      {name.replace('_', ' ')}")
     return 1 if agent["alarms"] else 0
@@ -79,6 +81,20 @@ def show(args: argparse.Namespace) -> int:
 def _paused(agent: dict) -> str:
     until = agent.get("paused_until") or 0
     return f", paused until {time.strftime('%H:%M:%S', time.localtime(until))}" if until > time.time() else ""
+
+
+def _moment(unix: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix))
+
+
+def _cooling(agent: dict) -> str:
+    until = agent.get("cooldown_until")
+    return f", none of itself before {time.strftime('%H:%M:%S', time.localtime(until))} (tandem ack)" if until else ""
+
+
+def _acknowledged(agent: dict) -> str:
+    at = agent.get("acknowledged_at") or 0
+    return f"acknowledged {_moment(at)}" if at >= agent["last_failover"] else "not acknowledged"
 
 
 def why(_args: argparse.Namespace) -> int:
@@ -122,8 +138,18 @@ def resume(_args: argparse.Namespace) -> int:
 
 
 def acknowledge(_args: argparse.Namespace) -> int:
-    Store(DIRECTORY).say(acknowledged_at=time.time())
+    seen = status()
+    last = agent_of(seen).get("last_failover")
+    if not last:
+        print("There was no failover.")
+        return 0
+    # The other node's clock may have been ahead when it made that failover.
+    Store(DIRECTORY).say(acknowledged_at=max(time.time(), last))
     print("The last failover is acknowledged: the next one waits for no cool-down.")
+    if seen["peer"]["alive"]:
+        print(f"{seen['peer']['node']} hears of it with the next heartbeat.")
+    else:
+        print(f"{seen['peer']['node']} is silent. It is told as soon as it is heard.")
     return 0
 
 

@@ -34,6 +34,7 @@ def setup_of(kind: str, rng: random.Random) -> Setup:
         policy=policy,
         loss=rng.choice([0.0, 0.0, 0.0, 0.05, 0.3]),
         slow_beats=rng.choice([0.0, 0.02, 0.2]),
+        slow_gateway=rng.choice([0.0, 0.2, 1.0]),
         action_failures=rng.choice([0.0, 0.1, 0.4]),
         slow_close=rng.choice([0.0, 0.15, 0.8]),
     )
@@ -59,10 +60,14 @@ class Faults:
         at = self.world.now
         for _turn in range(rng.randint(1, 6)):
             at += rng.choice([rng.uniform(0, 0.3), rng.uniform(0, 3.0), rng.uniform(0, 3.0)])
-            self.world.after(at - self.world.now, rng.choice(kinds))
+            self.world.after(at - self.world.now, self.until_healed(rng.choice(kinds)))
         for _turn in range(rng.choice([0, 1, 2, 4])):
             seconds = rng.choice([0.0, rng.uniform(0, 0.2), rng.uniform(0, 2.0)])
-            self.world.triggers.append((rng.choice(MOMENTS), seconds, rng.choice(kinds)))
+            self.world.triggers.append((rng.choice(MOMENTS), seconds, self.until_healed(rng.choice(kinds))))
+
+    def until_healed(self, fault: t.Callable[[], None]) -> t.Callable[[], None]:
+        """A node that goes off for ever after everything was healed would be no pair again."""
+        return lambda: None if self.world.healed else fault()
 
     def server(self) -> t.Any:
         writers = self.world.writers()

@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import machine
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.echo import Echoes
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import (
     Action,
     Database,
@@ -53,6 +54,8 @@ class Setup:
     policy: dict[str, t.Any] = field(default_factory=dict)
     loss: float = 0.0
     slow_beats: float = 0.02  # the share of beats that take up to 1 s
+    slow_gateway: float = 0.0  # the share of its answers that take that long
+    slowness: tuple[float, float] = (0.01, 1.0)
     action_failures: float = 0.1
     slow_close: float = 0.15
     drift: float = 0.008
@@ -97,13 +100,16 @@ class Server:
         self.peer_number = self.peer_life = -1
         self.heard: dict[str, float | None] = dict.fromkeys(NETWORKS)
         self.peer_sent: float | None = None
-        self.gateway_at = -9.0
+        self.echoes = Echoes()
+        self.asked = 0
+        self.ticks_left = 0
         self.witness_known = Witness()
         self.witness_at = self.witness_until = -9.0
         self.running = Running.NONE
         self.operation = 0
         self.closing = False
         self.inbox: list[t.Any] = []
+        self.unread: list[int] = []
         self.ahead: bool | None = None
         self.extra: bool | None = None
         self.compared_at = -9.0
@@ -147,7 +153,7 @@ class Server:
             heard={n: None if at is None else now - at for n, at in self.heard.items()},
             peer=self.peer,
             knock=None if not silent else world.knocks(self.name),
-            gateway=now - self.gateway_at <= 0.5,
+            gateway=now - self.echoes.newest,
             address_here=world.address_of(self.name) if world.setup.arbiter else None,
             witness=Witness(now - self.witness_at < 1.5, known.holder, left, known.term),
             running=self.running,
@@ -160,8 +166,6 @@ class Server:
         return self.peer_server.runs and self.peer_server.following
 
     def sample(self, world: World, peer: Server) -> None:
-        if world.gateway_answers(self.name) and world.rng.random() > world.setup.loss:
-            self.gateway_at = self.local
         if world.now - self.compared_at > 0.3:
             self.compared_at = world.now
             if self.runs and peer.runs and world.connected(self.name):
@@ -170,8 +174,35 @@ class Server:
             else:
                 self.ahead = self.extra = None
 
+    def ask_gateway(self) -> None:
+        """Like the daemon: one question a tick, and none is waited for."""
+        world, rng, life = self.world, self.world.rng, self.life
+        self.asked += 1
+        number = self.asked
+        self.echoes.sent(number, self.local)
+        if not world.gateway_answers(self.name) or rng.random() < world.setup.loss:
+            return
+        slow = rng.random() < world.setup.slow_gateway
+
+        def arrive() -> None:
+            if not self.up or self.life != life or not self.agent_up:
+                return
+            if self.node_frozen or self.agent_frozen:
+                self.unread.append(number)
+            elif world.gateway_answers(self.name):
+                self.echoes.answered(number)
+
+        world.after(rng.uniform(*world.setup.slowness) if slow else rng.uniform(0.0005, 0.01), arrive)
+
+    def nothing_happens(self) -> bool:
+        """Like the daemon, which leaves out steps then."""
+        decision, newest = self.decision, max((at for at in self.heard.values() if at is not None), default=-9.0)
+        quiet = decision is not None and decision.rule == machine.STAY and not decision.actions and machine.settled(decision)
+        return quiet and self.local - newest <= 1.5 * 0.15 and self.running is Running.NONE and self.order is Order.NONE
+
     def step(self) -> None:
         """One step of the agent, and what follows from it."""
+        self.ticks_left = 2
         view = self.view()
         decision = machine.step(self.policy, self.memory, view)
         if decision.memory.durable != self.memory.durable:
@@ -217,6 +248,7 @@ class World:
         self.address = A
         self.triggers: list[tuple[State, float, t.Callable[[], None]]] = []  # when a node gets there: after so long, that
         self.inbox_limit = self.rng.choice([6, 50])
+        self.healed = False
         self.split_is_open = False  # two may be open, and only one may acknowledge
         self.servers: dict[str, Server] = {}
         for name in (A, B):
@@ -391,7 +423,10 @@ class World:
         if not server.up or not server.agent_up or server.life != life:
             return
         if not server.agent_frozen and not server.node_frozen:
-            server.step()
+            server.ask_gateway()
+            if server.ticks_left <= 0 or not server.nothing_happens():
+                server.step()
+            server.ticks_left -= 1
             self.beat(server)
         interval = 0.15 / server.rate
         self.after(self.rng.uniform(0.9, 1.1) * interval if self.rng.random() > 0.02 else 0.28, lambda: self.tick(server, life))
@@ -659,6 +694,9 @@ class World:
             self.log(f"{server.name}: thaws")
             server.node_frozen = server.agent_frozen = False
             beats, server.inbox = server.inbox, []
+            for number in server.unread:
+                server.echoes.answered(number)
+            server.unread.clear()
             for beat in beats:
                 self.receive(server, beat)
             server.step()
@@ -706,6 +744,7 @@ class World:
 
     def heal(self) -> None:
         self.log("everything is healed")
+        self.healed = True
         self.heal_networks()
         self.gateway_up = self.witness_up = True
         self.setup.loss = 0.0

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 from functools import cached_property
 
@@ -71,6 +72,16 @@ def proposals_count(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Term, "rank", property(lambda term: (term.epoch, {"": 0, "b": 1, "a": 2}[term.writer], term.solo)))
 
 
+def only_quick_answers(monkeypatch: Patch) -> None:
+    """As if an answer counted only until the third question after it."""
+    answered = sim.Echoes.answered
+    monkeypatch.setattr(sim.Echoes, "answered", lambda echoes, number: number > max(echoes._sent) - 3 and answered(echoes, number))
+
+
+def frozen_at_once(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Policy, "evidence_fresh", property(lambda policy: policy.contact_fresh))
+
+
 def isolated() -> None:
     for seed in range(1, 8):
         SCENES.test_an_isolated_primary_is_closed_before_the_other_one_decides(seed)
@@ -82,7 +93,7 @@ BREAKS: dict[str, tuple[t.Callable[[Patch], None], t.Callable[[], object]]] = {
     "no time left for closing": (no_time_to_close, isolated),
     "closing that hangs is not followed by a kill": (no_kill, isolated),
     "the isolated primary relies on evidence": (
-        say("gateway_ok", lambda facts: True), isolated),
+        say("proven", lambda facts: math.inf), isolated),
     "incomplete data are promoted": (
         say("complete", lambda facts: True), SCENES.test_both_networks_cut_and_the_witness_decides_for_one),
     "evidence of a node that was cut off": (without("of_silence", "watched"), SCENES.test_a_replica_that_was_cut_off_itself_proves_nothing),
@@ -106,6 +117,12 @@ BREAKS: dict[str, tuple[t.Callable[[Patch], None], t.Callable[[], object]]] = {
     "what was acknowledged alone is replaced": (
         say("replace_due", lambda facts: facts.extra_transactions and facts.peer_open),
         SCENES.test_extra_transactions_of_a_primary_that_was_alone_wait_for_a_person),
+    "an answer that comes late proves nothing": (
+        only_quick_answers, lambda: SCENES.test_a_busy_primary_goes_on_alone_although_its_gateway_answers_late(1)),
+    "a moment without a processor ends the evidence": (
+        frozen_at_once, lambda: SCENES.test_a_primary_that_gets_no_processor_for_a_moment_goes_on_alone(1)),
+    "the gateway proves for too long": (
+        say("proven", lambda facts: facts.view.now - facts.view.gateway + facts.policy.promise + 1.2), isolated),
     "both may claim": (
         say("agreed", lambda facts: facts.heard and facts.database_closed), SCENES.test_a_claim_needs_the_answer_of_the_other_one),
 }  # fmt: skip

@@ -169,6 +169,29 @@ def test_a_replica_that_slept_believes_no_heartbeat_from_before() -> None:
     never(world, B, 12)
 
 
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_busy_primary_goes_on_alone_although_its_gateway_answers_late(seed: int) -> None:
+    world = pair(seed, slow_gateway=1.0, slowness=(0.45, 0.65))
+    world.run_until(world.now + 2)
+    isolate(world, B)
+    world.until(lambda: world.state(A) is State.ALONE, 5)
+    world.run_until(world.now + 10)
+    assert world.state(A) is State.ALONE
+    assert State.ISOLATED.value not in "\n".join(world.lines)
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_primary_that_gets_no_processor_for_a_moment_goes_on_alone(seed: int) -> None:
+    world = pair(seed)
+    isolate(world, B)
+    world.run_until(world.now + 0.7)
+    world.freeze(world.servers[A], 0.55, False)
+    world.until(lambda: world.state(A) is State.ALONE, 6)
+    world.run_until(world.now + 10)
+    assert world.state(A) is State.ALONE
+    assert State.ISOLATED.value not in "\n".join(world.lines)
+
+
 def test_both_networks_cut_and_the_address_decides_for_one() -> None:
     world = pair()
     cut(world, *NETWORKS)
@@ -178,7 +201,7 @@ def test_both_networks_cut_and_the_address_decides_for_one() -> None:
 
 
 def test_both_networks_cut_without_any_arbiter_is_the_split_that_remains() -> None:
-    world = pair(arbiter=False)
+    world = pair(2, arbiter=False)
     world.split_is_open = True
     cut(world, *NETWORKS)
     world.until(lambda: len(world.writers()) == 2, 5)
@@ -275,6 +298,16 @@ def test_no_second_failover_back_within_the_cool_down() -> None:
     world.until(world.calm_with_a_person, 30)
     world.crash(world.servers[B], None)
     world.until(lambda: world.servers[A].open, 5)
+
+
+def test_what_is_acknowledged_on_one_node_counts_for_both() -> None:
+    world = pair()
+    world.kill_database(world.servers[A], restart=0.5)
+    world.until(world.calm_with_a_person, 30)
+    world.servers[B].acknowledged_at = 1e6 + world.now
+    world.run_until(world.now + 2)
+    world.kill_database(world.servers[B], restart=0.5)
+    assert world.until(lambda: world.state(A) is State.PROMOTING, 5) < 0.3
 
 
 def test_an_acknowledged_failover_may_be_followed_by_another() -> None:

@@ -101,7 +101,7 @@ def combinations() -> list[View]:
     witnesses = [Witness(), Witness(True, "a", 3.0, Term(3, "a")), Witness(True, "b", 3.0, Term(3, "b")), Witness(True, "", 0.0)]
     views = []
     for database, peer, age, gateway, knock, witness, flag, running, order in itertools.product(
-        Database, said, (0.1, 9.0), (True, False), (None, False), witnesses, (True, False), (Running.NONE, Running.FOREIGN), (Order.NONE, Order.OPEN)
+        Database, said, (0.1, 9.0), (0.1, 9.0), (None, False), witnesses, (True, False), (Running.NONE, Running.FOREIGN), (Order.NONE, Order.OPEN)
     ):
         views.append(
             View(100.0, 1e6, database, flag, flag, flag, not flag, flag, {"inside": age, "outside": None}, peer, knock, gateway, None, witness,
@@ -147,13 +147,13 @@ def test_what_survives_a_restart_is_what_is_called_durable() -> None:
 
 def test_a_node_that_slept_is_too_late_to_open() -> None:
     memory = Memory(State.PROMOTING, 1.0, Term(3, "a", True), sealed=True, started=0.0)
-    decision = step(POLICY, memory, View(now=2.0, gateway=True, database=Database.CLOSED, running=Running.OWN))
+    decision = step(POLICY, memory, View(now=2.0, gateway=0.1, database=Database.CLOSED, running=Running.OWN))
     assert decision.open_until < 2.0 + POLICY.close_budget + 0.01
 
 
 def test_blockers_say_what_was_found_and_what_is_needed() -> None:
     peer = Said(State.PRIMARY, Database.OPEN, Term(3, "b"))
-    view = View(now=101.0, wall=1e6, database=Database.CLOSED, heard={"inside": 3.0}, peer=peer, knock=True, gateway=True)
+    view = View(now=101.0, wall=1e6, database=Database.CLOSED, heard={"inside": 3.0}, peer=peer, knock=True, gateway=0.1)
     decision = step(POLICY, Memory(State.REPLICA, 90.0, Term(3, "b"), stepped=100.9, started=0.0, watched=True), view)
     missing = {blocker.name: (blocker.found, blocker.needed) for blocker in decision.blockers if not blocker.met}
     assert missing == {

@@ -62,7 +62,7 @@ class Pair:
         self.agent = Agent(POLICY, t.cast(t.Any, self.acts), store, lambda _kind, _details: None, witness=self.keeper)
 
     def step(self, **seen: t.Any) -> State:
-        return self.agent.step(replace(Seen(database=Database.CLOSED, heard=SILENT, knock=False, gateway=True), **seen)).state
+        return self.agent.step(replace(Seen(database=Database.CLOSED, heard=SILENT, knock=False, gateway=0.1), **seen)).state
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone, 
 
 POLICY = Policy(name="node-a", peer="node-b")
 HEARD = {"outside": 0.1, "inside": 0.1}
-REPLICA = Seen(database=Database.CLOSED, follows_peer=True, replicates=True, lag=0.0, heard=HEARD, knock=True, gateway=True)
+REPLICA = Seen(database=Database.CLOSED, follows_peer=True, replicates=True, lag=0.0, heard=HEARD, knock=True, gateway=0.1)
 
 
 class Acts:
@@ -102,6 +102,57 @@ def told(agent: Agent, said: Said) -> None:
 
 
 PRIMARY = Said(state=State.PRIMARY, database=Database.OPEN, term=Term(4, "node-b"))
+
+
+def test_nobody_works_on_a_node_whose_daemon_has_just_begun(agent) -> None:
+    not_looked_yet = replace(REPLICA, looked=0.0, database=Database.UNKNOWN)
+    assert agent.step(not_looked_yet).state is State.STARTING
+
+
+def test_what_an_operation_of_a_person_has_left_is_seen_before_it_counts_as_over(agent, monkeypatch) -> None:
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    before = module.clock()
+    assert agent.step(replace(REPLICA, looked=before)).state is State.OPERATION
+    monkeypatch.setattr(module.lock, "is_taken", lambda: False)
+    assert agent.step(replace(REPLICA, looked=before)).state is State.OPERATION
+    assert agent.step(replace(REPLICA, looked=module.clock())).state is not State.OPERATION
+
+
+def test_an_acknowledgement_of_the_other_node_is_kept_here(agent, tmp_path) -> None:
+    agent.memory = replace(agent.memory, failover_at=1000.0)
+    told(agent, replace(PRIMARY, acknowledged_at=900.0))  # of an earlier failover
+    agent.step(REPLICA)
+    assert Store(str(tmp_path)).said() == {}
+    told(agent, replace(PRIMARY, acknowledged_at=1200.0))
+    decision = agent.step(REPLICA)
+    assert Store(str(tmp_path)).said()["acknowledged_at"] == 1200.0
+    assert decision.said.acknowledged_at == 1200.0
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert Store(str(tmp_path)).said()["acknowledged_at"] == 1200.0
+    assert [kind for kind, _details in agent.notes].count("acknowledged") == 1
+
+
+def test_a_replica_is_calm_until_something_happens(agent, monkeypatch) -> None:
+    for _turn in range(20):
+        told(agent, PRIMARY)
+        agent.step(REPLICA)
+    assert (agent.memory.state, agent.calm, agent.undisturbed) == (State.REPLICA, True, True)
+    for seen in (replace(REPLICA, replicates=False), replace(REPLICA, database=Database.STALLED), replace(REPLICA, heard={"inside": 0.7})):
+        agent.step(seen)
+        assert not agent.calm, seen
+        agent.step(REPLICA)
+        agent.step(REPLICA)
+        assert agent.calm
+    told(agent, replace(PRIMARY, takeover=True))
+    agent.step(REPLICA)
+    assert not agent.calm
+    agent._store.say(paused_until=1.0)
+    assert not agent.undisturbed
+    agent.step(REPLICA)
+    assert agent.undisturbed
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    assert not agent.undisturbed
 
 
 def full_disk(_memory: Memory) -> None:
