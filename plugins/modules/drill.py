@@ -98,14 +98,12 @@ role:
 """
 
 import dataclasses
-import re
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.tandem.lemp.plugins.module_utils.connection import Connection
-from ansible_collections.tandem.lemp.plugins.module_utils.dialect import SCHEMA
 from ansible_collections.tandem.lemp.plugins.module_utils.drill import fault, watching
+from ansible_collections.tandem.lemp.plugins.module_utils.drill.rows import check_name, rows
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
 
@@ -130,17 +128,6 @@ def watch(params: dict[str, t.Any], config: HandConfig, dry_run: bool) -> dict[s
     return {"struck": struck, "seen": dataclasses.asdict(seen)}
 
 
-def rest(params: dict[str, t.Any], config: HandConfig, remove: bool) -> dict[str, t.Any]:
-    """Which rows are here, and whether this database takes writes; there they can be removed."""
-    pattern = (f"{watching.PREFIX}{params['run']}-%",)
-    with Connection(config.root()) as connection:
-        present = [str(row["name"]) for row in connection.rows(f"SELECT name FROM {SCHEMA}.canary WHERE name LIKE %s", pattern)]
-        role = "replica" if int(connection.value("SELECT @@global.read_only")) else "primary"
-        if remove and role == "primary":
-            connection.rows(f"DELETE FROM {SCHEMA}.canary WHERE name LIKE %s", pattern)
-    return {"present": present, "role": role}
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -157,15 +144,14 @@ def main() -> None:
     )
     params: dict[str, t.Any] = module.params
     try:
-        if not re.fullmatch(r"[a-z0-9]{1,16}", params["run"]):
-            raise Refused("The name of a drill has other characters than a-z and 0-9, or too many.", "Nothing was broken.")
+        check_name(params["run"])
         if not 0 < params["moment"] + params["hold"] < params["seconds"] <= 300:
             raise Refused("The moment and the hold of a drill are within its seconds, which are 300 at most.", "Nothing was broken.")
         config = HandConfig.load()
         if params["phase"] == "watch":
             result = watch(params, config, module.check_mode)
         else:
-            result = rest(params, config, params["phase"] == "clean" and not module.check_mode)
+            result = rows(config.root(), params["run"], params["phase"] == "clean" and not module.check_mode)
     except TandemError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(result.get("struck")), **result)

@@ -1,6 +1,6 @@
 """A pair with a witness: what a third machine decides, and what happens without it.
 
-Only with TANDEM_LAB_FAILOVER=automatic and TANDEM_LAB_WITNESS=ssh: the client is the witness.
+Only with TANDEM_LAB_FAILOVER=automatic and TANDEM_LAB_WITNESS=ssh or dns: the client is the witness.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ INSTALLED = (
 
 CACHED = (
     "acl",
+    "bind9",
     "chrony",
     "haproxy",
     "keepalived",
@@ -35,6 +36,7 @@ CACHED = (
     "php-xml",
     "php-zip",
     "python3-cryptography",
+    "python3-dnspython",
     "python3-pymysql",
     "rsync",
     "socat",

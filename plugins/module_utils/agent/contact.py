@@ -1,7 +1,7 @@
 # Copyright: The tandem.lemp developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who is heard, since when, and how that is said. Pure."""
+"""Who is heard, the gateway among them, since when, and how that is said. Pure."""
 
 from __future__ import annotations
 
@@ -53,3 +53,16 @@ class Contact:
     def in_contact(self) -> bool:
         """Heard, and certainly not only by beats that had waited in a queue while this node stood still."""
         return self.heard and self.contact <= self.policy.self_fence_after
+
+    @cached_property
+    def proven(self) -> float:
+        """Until when the gateway's newest answer proves that a peer that may open has heard this node (View.now)."""
+        if not self.policy.gateway:
+            return math.inf
+        if self.view.gateway is None:
+            return -math.inf
+        return self.view.now - self.view.gateway + self.policy.promise - self.policy.tick
+
+    @cached_property
+    def gateway_ok(self) -> bool:
+        return self.view.now <= self.proven - self.policy.close_budget

@@ -27,19 +27,6 @@ class Facts(Contact):
     # Authority.
 
     @cached_property
-    def proven(self) -> float:
-        """Until when the gateway's newest answer proves that a peer that may open has heard this node (View.now)."""
-        if not self.policy.gateway:
-            return math.inf
-        if self.view.gateway is None:
-            return -math.inf
-        return self.view.now - self.view.gateway + self.policy.promise - self.policy.tick
-
-    @cached_property
-    def gateway_ok(self) -> bool:
-        return self.view.now <= self.proven - self.policy.close_budget
-
-    @cached_property
     def lease_mine(self) -> bool:
         return self.policy.witness and self.view.witness.holder == self.policy.name and self.view.witness.left > self.policy.close_budget
 

@@ -14,6 +14,7 @@ import urllib.request
 from dataclasses import asdict
 
 from ..connection import Connection, Endpoint
+from ..drill import rows, watching
 from ..errors import NotYet, OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, GtidSet
 from ..operations.attaching import Source
@@ -191,6 +192,22 @@ class Actions:
             raise Refused(f"{self.config.node.name} has no Atlas.", "Run playbooks/operations.yml.")
         self._runner.run(["systemctl", "kill", "--signal=KILL", self.config.atlas_service], timeout=20)
         return {"killed": self.config.atlas_service}
+
+    # Drills.
+
+    def drill_watch(self, run: str, seconds: float) -> Plain:
+        """Write into this database as an application would, for so long. Raises Refused for a name or a time that cannot be."""
+        rows.check_name(run)
+        if not 0 < seconds <= 300:
+            raise Refused("A drill takes 300 seconds at most.", "Nothing was broken.")
+        plan = watching.Plan(seconds, 0.0, 0.0, None, lambda: None)
+        return asdict(watching.watch(self.config.canary(), run, self.config.node.name, "", plan))
+
+    def drill_rows(self, run: str, remove: bool) -> Plain:
+        """Which of them are here. remove: and away with them, where this is the primary."""
+        return rows.rows(self.config.root(), run, remove)
+
+    # Closing, and the rest.
 
     def prove_closed(self) -> Plain:
         seen = canary.write(self.config.canary(), _CANARY, "fence")

@@ -12,6 +12,7 @@ import pathlib
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -19,7 +20,10 @@ sys.dont_write_bytecode = True
 
 from tandem_engine.agent.acts import Acts  # noqa: E402 - the path comes first
 from tandem_engine.agent.store import Store  # noqa: E402
+from tandem_engine.drill import fault as faults  # noqa: E402
+from tandem_engine.drill import gates, rows, story, watching  # noqa: E402
 from tandem_engine.errors import Refused, TandemError  # noqa: E402
+from tandem_engine.hand.client import HandClient, peer_command  # noqa: E402
 from tandem_engine.hand.config import HandConfig  # noqa: E402
 from tandem_engine.operations import failover, running, switchover  # noqa: E402
 
@@ -210,6 +214,83 @@ def rejoin(args: argparse.Namespace) -> int:
     return 0
 
 
+DRILLS = {
+    "kill-database": "kill -9 of the server: on the primary the other node takes over, on the replica commits wait for a moment",
+    "kill-nginx": "kill -9 of all of nginx: systemd starts it again, or the addresses move",
+    "kill-php-fpm": "kill -9 of all of php-fpm: pages come from the other node's",
+    "kill-keepalived": "kill -9 of all of keepalived: the addresses move",
+    "kill-agent": "kill -9 of the daemon: systemd starts it again, no role moves",
+    "stop-database": "the server stands still for 3 seconds: slow is not dead, nothing moves",
+}
+BREAKS_AFTER, STANDS_STILL, WHOLE_WITHIN = 3.0, 3.0, 180.0  # seconds
+
+
+def drill(args: argparse.Namespace) -> int:
+    """Break one thing of this node, and see what becomes of everything that is written meanwhile on either node."""
+    if args.name == "list":
+        for name, about in DRILLS.items():
+            print(f"{name:<16} {about}")
+        return 0
+    if not BREAKS_AFTER + STANDS_STILL < args.seconds <= 300:
+        raise Refused(f"--seconds is between {BREAKS_AFTER + STANDS_STILL:g} and 300.", "Nothing was broken.")
+    seen, config = status(), HandConfig.load()
+    print(f"{args.name} on {seen['node']}, {agent_of(seen)['state']}: {DRILLS[args.name]}")
+    print(f"Small rows are written to both databases for {args.seconds:g} s, as an application would, and removed afterwards.")
+    lacks = gates.missing(seen)
+    if lacks:
+        raise Refused(f"Nothing was broken: {'; '.join(lacks)}.", "A drill begins with a whole pair that looks after itself. See: tandem why")
+    if not args.yes:
+        raise Refused("Nothing was broken.", "Say --yes.")
+    there = HandClient(config.peer.name, peer_command(config.peer))
+    try:
+        there.greet()
+        verdict = _drilled(args.name.replace("-", "_"), args.seconds, config, there)
+    finally:
+        there.close()
+    return 0 if story.faultless(verdict) else 1
+
+
+def _drilled(fault: str, seconds: float, config: HandConfig, there: HandClient) -> dict:
+    run, struck = f"{int(time.time()):x}", []
+
+    def strike() -> None:
+        struck.extend(faults.strike(fault, faults.processes(faults.FAULTS[fault][0])))
+
+    still = fault == "stop_database"
+    plan = watching.Plan(seconds, BREAKS_AFTER, STANDS_STILL if still else 0.0, strike, lambda: faults.release(struck) if still else None)
+    page = f"http://{config.vips[0].address.split('/')[0]}/healthz" if config.vips else ""
+    with ThreadPoolExecutor(1) as thread:
+        theirs = thread.submit(there.call, "drill_watch", seconds + 60, run=run, seconds=seconds)
+        mine = asdict(watching.watch(config.canary(), run, config.node.name, page, plan))
+        seen = {config.node.name: mine, config.peer.name: theirs.result()}
+    wanted = sum(len(one["acknowledged"]) for one in seen.values())
+    whole = _wait(lambda: not gates.broken(status()), WHOLE_WITHIN)
+    _wait(lambda: min(len(found["present"]) for found in _rows(config, there, run, False).values()) >= wanted, 10)
+    found = _rows(config, there, run, False)
+    verdict = story.judge({name: {"seen": seen[name], "struck": struck if name == config.node.name else [], **found[name]} for name in seen})
+    _rows(config, there, run, True)
+    print("\n".join(story.tell(fault, verdict)))
+    print("  the pair is whole again" if whole else f"  NOT whole again after {WHOLE_WITHIN:g} s: {'; '.join(gates.broken(status()))}")
+    return verdict
+
+
+def _rows(config: HandConfig, there: HandClient, run: str, remove: bool) -> dict:
+    return {config.node.name: rows.rows(config.root(), run, remove), config.peer.name: there.call("drill_rows", run=run, remove=remove)}
+
+
+def _wait(condition, seconds: float) -> bool:
+    """What cannot be asked is not so yet."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if condition():
+                return True
+        except (TandemError, ValueError, KeyError):
+            pass
+        time.sleep(0.5)
+    return False
+
+
 def main() -> int:
     """Entry point. 0: done, 1: not done or an alarm, 2: wrong use."""
     parser = argparse.ArgumentParser(prog="tandem", description=__doc__)
@@ -239,6 +320,10 @@ def main() -> int:
     verb("fence", fence, "close the database of this node")
     one = verb("rejoin", rejoin, "follow the primary again")
     one.add_argument("--replace", action="store_true", help="save what this node has too many, and copy the primary's data over it")
+    one = verb("drill", drill, "break one thing of this node on purpose, and see how the pair takes it")
+    one.add_argument("name", choices=["list", *DRILLS], metavar="NAME", help="list, or one of: " + ", ".join(DRILLS))
+    one.add_argument("--seconds", type=float, default=20, help="for how long both nodes are watched")
+    one.add_argument("--yes", action="store_true", help="break it")
     args = parser.parse_args()
     if os.geteuid() != 0:
         print("tandem: only root may ask.", file=sys.stderr)

@@ -29,6 +29,7 @@ NO_VARIABLES = {
     "tandem_backup_other",
     "tandem_restore_here",
     "tandem_restore_other",
+    "tandem_database_unreached",
 }
 
 
