@@ -10,6 +10,7 @@ import pytest
 from atlas_client import PORT, ask, reads_from, writes_to
 from pair import PAIR, must, other, playbook, primary, sql, ssh
 
+
 def states() -> dict[str, list[str]]:
     """By node, what its Atlas says of the writer and of the reader."""
     return {
