@@ -33,6 +33,13 @@ def ask(node: str, *statements: str) -> list[Any]:
     return list(json.loads(done.text.splitlines()[-1]))
 
 
+def ask_in_background(node: str, statement: str) -> None:
+    """Nobody waits for what this client is told."""
+    ssh(node, "cat > /root/tandem-atlas-client.py", CLIENT % PORT)
+    ssh(node, "cat > /root/tandem-atlas-question", json.dumps([pair.site_password(), [statement]]) + "\n")
+    ssh(node, "python3 /root/tandem-atlas-client.py < /root/tandem-atlas-question > /dev/null 2>&1 &")
+
+
 # The number of a server is that of its node: it need not be asked, and may be dead.
 BY_SERVER_ID = {str(pair.NODES[node]): node for node in PAIR}
 

@@ -23,7 +23,7 @@ AT_ONCE = 1 << 16
 NOT_WAITING = int(socket.MSG_DONTWAIT)
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 Answer = tuple[int, str]
-PATHS = "/primary /replica?max_lag=SECONDS /readable /health /ready /status.json /history.json; with an agent / /metrics /why"
+PATHS = "/primary /replica?max_lag=SECONDS&awake=1 /readable /health /ready /status.json /history.json; with an agent / /metrics /why"
 
 
 class View(t.Protocol):
@@ -75,13 +75,16 @@ def answer(method: str, target: str, view: View) -> Answer:
         return (200 if view.severity == 0 else 503), view.summary() + "\n"
     if parts.path not in ("/primary", "/replica", "/readable"):
         return 404, f"paths: {PATHS}\n"
-    _raw, text, database = view.database()
+    raw, text, database = view.database()
     if database is None:
         return 503, f"database: {text}\n"
     if parts.path == "/readable":
         return 200, f"{database.version}\n"
     if parts.path == "/primary":
         return (503, "read-only\n") if database.read_only else (200, "writable\n")
+    if raw is Raw.SILENT and "awake" in query:
+        # Slow is not dead, but a pool that connects to one that hangs may hang with it.
+        return 503, f"database: {text}\n"
     return _replica(database, query.get("max_lag", []))
 
 

@@ -18,8 +18,8 @@ from ansible_collections.tandem.lemp.plugins.module_utils.health.model import Da
 class View:
     """A node whose database is as given."""
 
-    def __init__(self, database: Database | None, severity: int | None = 0) -> None:
-        self._database = database
+    def __init__(self, database: Database | None, severity: int | None = 0, look: Raw = Raw.OK) -> None:
+        self._database, self._look = database, look
         self.severity = severity
         self.started = True
 
@@ -27,7 +27,7 @@ class View:
         return "healthy" if self.severity == 0 else "ill"
 
     def database(self) -> tuple[Raw, str, Database | None]:
-        return Raw.OK, "text", self._database
+        return self._look, "text", self._database
 
     def status(self) -> dict[str, t.Any]:
         return {"severity": self.severity}
@@ -76,6 +76,20 @@ CASES = [
 )
 def test_answers(database: Database | None, target: str, status: int) -> None:
     assert http.answer("GET", target, View(database))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("look", "target", "status"),
+    [
+        (Raw.SILENT, "/replica?max_lag=3&awake=1", 503),
+        (Raw.BUSY, "/replica?max_lag=3&awake=1", 200),
+        (Raw.OK, "/replica?max_lag=3&awake=1", 200),
+        (Raw.SILENT, "/replica?max_lag=3", 200),
+        (Raw.SILENT, "/readable", 200),
+    ],
+)
+def test_slow_is_not_dead_unless_somebody_would_hang_with_it(look: Raw, target: str, status: int) -> None:
+    assert http.answer("GET", target, View(replica(), look=look))[0] == status
 
 
 @pytest.mark.parametrize(("severity", "status"), [(0, 200), (1, 503), (2, 503), (None, 503)])
