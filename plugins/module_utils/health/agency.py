@@ -34,7 +34,7 @@ LOG = logging.getLogger("tandem.agent")
 # A fence of a person holds until the same person takes it away.
 FENCE = Path("/var/lib/tandem/fence.json")
 # By how many pings the service address may be behind the node's own: both are sent at once, and are late together.
-BEHIND = 3
+BEHIND = 2.5
 PEER_STATUS_EVERY = 5.0
 # Seconds between two looks whether keepalived's FIFO is still the one that is open.
 VRRP_EVERY = 2.0
@@ -100,6 +100,7 @@ class Agency:
         self.peer_status: dict[str, t.Any] | None = None
         self._heard_at: dict[str, float] = {}
         self._steps_left = 0
+        self._asked_from: float | None = None
         self._addresses = settings.addresses
         outside = settings.addresses.get("outside", "")
         self._address = self._make_address_ping(outside) if outside else None
@@ -167,8 +168,7 @@ class Agency:
 
     def tick(self) -> None:
         if self._address is not None:
-            self._address.collect()
-            self._address.ping()
+            self._ask_for_the_address(self._address)
         if self.vrrp is not None and clock() - self._vrrp_looked >= VRRP_EVERY:
             self._vrrp_looked = clock()
             self.vrrp.look()
@@ -185,8 +185,21 @@ class Agency:
 
     def _nothing_happens(self) -> bool:
         """A step would only find what the last one found: the peer is heard, and nobody wants anything."""
-        newest = max(self._heard_at.values(), default=-math.inf)
-        return self.agent.calm and clock() - newest <= 1.5 * self.config.interval and self.agent.undisturbed
+        return self.agent.calm and self._peer_is_heard and self.agent.undisturbed
+
+    @property
+    def _peer_is_heard(self) -> bool:
+        return clock() - max(self._heard_at.values(), default=-math.inf) <= 1.5 * self.config.interval
+
+    def _ask_for_the_address(self, address: Reference) -> None:
+        """Where it is matters only while the peer is not heard."""
+        address.collect()
+        if self._peer_is_heard:
+            self._asked_from = None
+            return
+        if self._asked_from is None:
+            self._asked_from = clock()
+        address.ping()
 
     def _seen(self) -> Seen:
         raw, looked = self._eyes.last_look()
@@ -211,9 +224,9 @@ class Agency:
         )
 
     def _address_here(self, now: float, gateway: float | None) -> bool | None:
-        if self._address is None or gateway is None or gateway > self.agent.policy.contact_fresh:
+        if self._address is None or self._asked_from is None or gateway is None or gateway > self.agent.policy.contact_fresh:
             return None
-        return now - self._address.proven_at <= gateway + BEHIND * self.config.interval
+        return now - max(self._address.proven_at, self._asked_from) <= gateway + BEHIND * self.config.interval
 
     @property
     def keeps_addresses_away(self) -> bool:

@@ -406,9 +406,10 @@ class Daemon:
             for reference in self.references.values():
                 reference.collect()
             for name, watch in self.watches.items():
-                watch.tick(self.carriers[name]())
-            for reference in self.references.values():
-                reference.ping()
+                asks = ticks % 2 == 0 or not watch.quiet
+                watch.tick(self.carriers[name](), asks)
+                if asks and name in self.references:
+                    self.references[name].ping()
             if self.agency is not None:
                 self.agency.tick()
             if not self._database_calm():

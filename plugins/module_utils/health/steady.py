@@ -83,12 +83,18 @@ class NetworkWatch:
     def peer_heard(self) -> bool:
         return self._peer_silence <= self._peer_ticks
 
-    def tick(self, carrier: bool | None) -> Finding:
-        """One interval has passed; the next ping goes out now. carrier None: the interface does not exist."""
+    @property
+    def quiet(self) -> bool:
+        """The last ping was answered and the peer has just been heard: the next ping may be left out."""
+        return self.strikes == 0 and self._peer_silence <= 1
+
+    def tick(self, carrier: bool | None, asks: bool = True) -> Finding:
+        """One interval has passed. asks: the next ping goes out now. carrier None: the interface does not exist."""
         self._ticks += 1
         self._peer_silence += 1
         self._carrier = carrier
-        self.strikes += 1
+        if asks:
+            self.strikes += 1
         if self.strikes > 1:
             self._answers = 0
         self.finding = self._judge()

@@ -135,6 +135,25 @@ def test_one_lost_ping_in_three_is_not_a_cut() -> None:
         assert set(ticks(watch, 2) + ticks(watch, 1, answer=True)) == {"up"}
 
 
+def test_a_ping_may_be_left_out_only_while_all_is_quiet() -> None:
+    watch = network(trusted=True)
+    assert not watch.quiet  # the peer was never heard
+    watch.heard_peer()
+    assert watch.quiet
+    watch.tick(True)
+    assert not watch.quiet  # on its way
+    watch.answered()
+    watch.heard_peer()
+    for _turn in range(2):
+        assert watch.quiet
+        assert watch.tick(True, asks=False).verdict is Verdict.UP
+        assert public_strikes({"outside": watch}) == {"outside": 0}
+    assert not watch.quiet  # a beat is missing
+    for _turn in range(4):
+        finding = watch.tick(True)
+    assert finding.verdict is Verdict.DOWN
+
+
 def test_strikes_are_told_to_the_peer() -> None:
     watch = network()
     ticks(watch, 5, answer=True)
