@@ -79,7 +79,7 @@ def test_what_only_the_dead_database_has_is_rescued() -> None:
 # The copy has come to the disk of its own that the drill gave it, and is not there yet.
 COPYING = {
     "mariadb": f"[ $(du -sm {disks.DATA}/.tandem/seed 2>/dev/null | cut -f 1 || echo 0) -gt 4 ]",
-    "mysql": f"[ -e {disks.DATA}/#clone/#status_in_progress ]",
+    "mysql": f"[ -e {disks.DATA}/#clone/#old_files ]",
 }
 
 
