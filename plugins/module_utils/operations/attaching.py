@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..connection import Endpoint
 from ..decide import CONFIGURE, NOTHING, REFUSE, SEED, START, Attachment, Node, extra, plan_attach
@@ -99,7 +99,7 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
     taken_up = [_take_up(local, source, directory, dry_run=dry_run)] if directory.interrupted() else []
     # This one first: a replica seen after its source could seem to be ahead of it.
     here, password = local.observe()
-    node = Node(local.name, "", here)
+    node = Node(local.name, "", as_data(directory, here))
     there = Node(source.name, source.endpoint.host, look(source.endpoint))
     plan = plan_attach(node, there, seed, source.differs(here.replication, password))
     if plan.action == REFUSE:
@@ -115,7 +115,7 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
     if dry_run:
         return outcome
     if plan.action == SEED:
-        _seed(local, source, there.server, directory, size)
+        _seed(local, source, here, there.server, directory, size)
     else:
         try:
             _follow(local, source, here, configure=plan.action == CONFIGURE)
@@ -123,7 +123,7 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
             if seed == "never":
                 raise OperationFailed(str(error), f"Copying {source.name} is forbidden by seed=never.") from None
             outcome.actions.append(f"copy all data from {source.name}, which has purged the binary logs needed here")
-            _seed(local, source, there.server, directory, require_room(local, source, here))
+            _seed(local, source, here, there.server, directory, require_room(local, source, here))
     return outcome
 
 
@@ -268,21 +268,37 @@ def require_room(local: Local, source: Source, here: ServerState) -> int:
     return size
 
 
-def _seed(local: Local, source: Source, there: ServerState, directory: DataDirectory, size: int) -> None:
+def as_data(directory: DataDirectory, here: ServerState) -> ServerState:
+    """What a broken CLONE has left looks like a replica that lacks a little. It is none, and holds no data."""
+    if not (here.running and directory.clone_broken()):
+        return here
+    return replace(here, schemas=(), lineage="", replication=None, gtid="")
+
+
+def _seed(local: Local, source: Source, here: ServerState, there: ServerState, directory: DataDirectory, size: int) -> None:
     local.say(f"copying about {size // 2**20} MiB from {source.name}")
     if there.engine == MYSQL:
-        _seed_mysql(local, source, there)
+        _seed_mysql(local, source, here, there, directory)
     else:
         _seed_mariadb(local, source, there, directory, size)
 
 
-def _seed_mysql(local: Local, source: Source, there: ServerState) -> None:
-    mysql.clone(local.endpoint, source.endpoint, local.service, local.seed_timeout, local.clock, local.pause)
+def _seed_mysql(local: Local, source: Source, before: ServerState, there: ServerState, directory: DataDirectory) -> None:
+    broken = directory.clone_broken()
+    directory.begin_clone()
+    try:
+        mysql.clone(local.endpoint, source.endpoint, local.service, local.seed_timeout, local.clock, local.pause)
+    except TandemError:
+        here, _password = local.observe()
+        if not broken and here.running and (here.lineage, here.schemas, here.gtid) == (before.lineage, before.schemas, before.gtid):
+            directory.keep_new()
+        raise
     here, _password = local.observe()
     if not here.running or extra(there, here):
         raise OperationFailed(
             f"After the copy, {local.name} is {here.state} and lacks {extra(there, here)}.", "Run this again; see its log."
         )
+    directory.keep_new()
     _follow(local, source, here, configure=True)
 
 

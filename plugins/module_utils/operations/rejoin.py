@@ -13,9 +13,10 @@ from ..errant import Saved, save
 from ..errors import Refused, TandemError
 from ..gates import errant_of
 from ..gtid import MARIADB, GtidSet
+from ..seed.datadir import DataDirectory
 from ..server import Server, look
 from ..state import STOPPED, ServerState
-from .attaching import Local, Source, attach, require_room
+from .attaching import Local, Source, as_data, attach, require_room
 
 # Ways back.
 ATTACH = "attach"
@@ -50,7 +51,7 @@ def rejoin(
     actions = _start(local, dry_run=dry_run)
     if actions and dry_run:
         return Rejoined(ATTACH, "Its database is stopped; what it has is seen when it runs.", actions=[*actions, f"follow {source.name}"])
-    here, there = look(local.endpoint, local.datadir), look(source.endpoint)
+    here, there = as_data(DataDirectory(local.datadir), look(local.endpoint, local.datadir)), look(source.endpoint)
     if not there.running:
         raise Refused(f"Whether {source.name} is the primary cannot be seen: {there.reason or there.state}", "See playbooks/status.yml.")
     if not there.writable:

@@ -5,10 +5,12 @@
 
 Both live inside the data directory, which may be a mount point: DATADIR/.tandem/seed is what comes, .tandem/old is what
 was there until the new one works. While names are moved, .tandem/swapping exists, and the unit refuses to start.
+MySQL's CLONE replaces data in place: from before it begins until it is complete .tandem/cloning says that they are no data.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import typing as t
 from pathlib import Path
@@ -32,6 +34,7 @@ class DataDirectory:
         self.old = self.work / "old"
         self._swapping = self.work / "swapping"
         self._out = self.work / "out"
+        self._cloning = self.work / "cloning"
 
     def require_space(self, needed: int) -> None:
         """Old and new exist side by side."""
@@ -52,6 +55,18 @@ class DataDirectory:
     def interrupted(self) -> bool:
         """True if an earlier call died between taking the old data away and proving the new."""
         return self._swapping.exists() or self.old.exists()
+
+    def begin_clone(self) -> None:
+        """Written down first: whatever ends the copy half-way, its remains are never taken for data."""
+        self.work.mkdir(mode=0o700, exist_ok=True)
+        account = self.path.stat()
+        # The server looks through all directories when it starts.
+        os.chown(self.work, account.st_uid, account.st_gid)
+        self._cloning.touch()
+
+    def clone_broken(self) -> bool:
+        """True if an earlier CLONE did not come to its end."""
+        return self._cloning.exists()
 
     def begin(self) -> Path:
         """An empty place for the copy."""

@@ -204,3 +204,67 @@ def test_a_disk_that_is_full_for_the_binary_logs_does_not_hide_the_backup(wish, 
     assert "The binary logs of node-b could not be archived. No space left on device." in str(told.value)
     assert "20261121T100000Z is whole, and stays" in str(told.value)
     assert list((Path(wish.directory) / "binlogs").iterdir()) == []
+
+
+UUID = "11111111-1111-1111-1111-111111111111"
+PRIMARY = ServerState(
+    state=RUNNING, engine=MYSQL, version="9.7.4", server_id=11, server_uuid=UUID, read_only=False, gtid=f"{UUID}:1-9", lineage="data",
+    schemas=("blog",), log_bin=True,
+)  # fmt: skip
+FOLLOWS = Replication(source_host="192.0.2.1", io_running=True, io_connected=True, sql_running=True, follows_gtid=True)
+
+
+@pytest.fixture
+def clone(local, disk, monkeypatch):
+    """A replica of MySQL whose CLONE does what the test says to its state."""
+    world = types.SimpleNamespace(
+        here=ServerState(state=RUNNING, engine=MYSQL, version="9.7.4", server_id=12, read_only=True, gtid=f"{UUID}:1-8", replication=FOLLOWS,
+                         lineage="data", schemas=("blog",), log_bin=True),
+        cloned=0, does=lambda: None,
+    )  # fmt: skip
+
+    def run(*_arguments):
+        world.cloned += 1
+        assert attaching.DataDirectory(local.datadir).clone_broken()
+        world.does()
+
+    monkeypatch.setattr(attaching, "look", lambda endpoint, datadir="": PRIMARY)
+    monkeypatch.setattr(attaching.Local, "observe", lambda self: (world.here, None))
+    monkeypatch.setattr(attaching.Server, "at", lambda endpoint: Remote(MYSQL, GIB))
+    monkeypatch.setattr(attaching.mysql, "size_of", lambda endpoint: GIB)
+    monkeypatch.setattr(attaching.mysql, "clone", run)
+    monkeypatch.setattr(attaching, "_follow", lambda *_arguments, **_more: None)
+    return world
+
+
+def test_the_remains_of_a_broken_clone_are_no_data(clone, local):
+    """MySQL has dropped the schemas and keeps a position: it looks like a replica that is a little behind."""
+
+    def breaks():
+        clone.here = attaching.replace(clone.here, schemas=(), lineage="", gtid=f"{UUID}:1-4")
+        raise OperationFailed("CLONE from 192.0.2.1 failed: disk full.")
+
+    clone.does = breaks
+    with pytest.raises(OperationFailed, match="disk full"):
+        attaching._seed(local, SOURCE, clone.here, PRIMARY, attaching.DataDirectory(local.datadir), GIB)
+    planned = attaching.attach(local, SOURCE, "auto", dry_run=True)
+    assert planned.actions == ["copy all data from node-a", "replicate from node-a as tandem_repl"]
+
+    def works():
+        clone.here = attaching.replace(PRIMARY, read_only=True)
+
+    clone.does = works
+    attaching.attach(local, SOURCE, "auto", dry_run=False)
+    assert clone.cloned == 2
+    assert not attaching.DataDirectory(local.datadir).clone_broken()
+
+
+def test_a_clone_that_never_began_leaves_the_replica_a_replica(clone, local):
+    def breaks():
+        raise OperationFailed("CLONE from 192.0.2.1 failed: it cannot be reached.")
+
+    clone.does = breaks
+    with pytest.raises(OperationFailed, match="cannot be reached"):
+        attaching._seed(local, SOURCE, clone.here, PRIMARY, attaching.DataDirectory(local.datadir), GIB)
+    assert not attaching.DataDirectory(local.datadir).clone_broken()
+    assert "copy all data" not in " ".join(attaching.attach(local, SOURCE, "auto", dry_run=True).actions)
