@@ -5,6 +5,7 @@ Only with TANDEM_LAB_FAILOVER=automatic; the other drills are those of a pair th
 
 from __future__ import annotations
 
+import json
 import time
 
 import pair
@@ -73,6 +74,31 @@ def test_a_primary_that_is_cut_off_closes_itself_before_the_other_one_opens() ->
     assert not pair.missing(written, old)
 
 
+def test_a_replica_that_is_cut_off_does_not_close_a_busy_primary() -> None:
+    old = primary()
+    lost = other(old)
+    hogs = "for hog in 1 2 3 4 5 6; do systemd-run --quiet --unit=tandem-hog-$hog sh -c 'while :; do :; done'; done"
+    with pair.writing(old) as written:
+        pair.pass_some_writes(old)
+        must(ssh(old, hogs))
+        try:
+            for network in ("outside", "inside"):
+                pair.fault("cut", lost, network)
+            pair.wait("it goes on alone", lambda: agent(old)["state"] == "primary alone", 30)
+            end = time.monotonic() + 15
+            while time.monotonic() < end:
+                assert pair.read_only(old) is False
+                assert closed(lost)
+        finally:
+            must(ssh(old, "systemctl stop 'tandem-hog-*'"))
+            for network in ("outside", "inside"):
+                pair.fault("heal", lost, network)
+    print(f"without a write for {written.longest:.2f} s, {len(written.failed)} failed: {written.failed[:3]}")
+    pair.wait_until_whole()
+    assert primary() == old
+    assert not pair.missing(written, lost)
+
+
 def test_the_replicas_death_stops_nobody_for_long() -> None:
     old = primary()
     lost = other(old)
@@ -133,6 +159,38 @@ def test_a_drill_of_a_person_breaks_something_only_where_the_pair_can_mend_it() 
     done = must(playbook("drill", fault="kill_agent", confirm="yes"))
     assert done.says("0 of them lost") and done.says(f"primary now: {old}"), done.text[-2000:]
     assert pair.sql(old, "SELECT COUNT(*) FROM tandem.canary WHERE name LIKE 'drill-%'") == "0"
+
+
+def test_a_drill_on_the_node_and_one_acknowledgement_for_both() -> None:
+    old = primary()
+    new = other(old)
+    asked = tandem(old, "drill", "kill-database")
+    assert asked.status != 0 and asked.says("Say --yes"), asked.text
+    done = must(tandem(old, "drill", "kill-database", "--yes"))
+    assert done.says("0 of them lost") and done.says(f"primary now: {new}") and done.says("whole again"), done.text
+    pair.wait_until_whole()
+    refused = tandem(old, "drill", "kill-nginx", "--yes")
+    assert refused.status != 0 and refused.says("not acknowledged"), refused.text
+    must(tandem(old, "ack"))
+    for node in pair.PAIR:
+        pair.wait("both know", lambda node=node: agent(node)["cooldown_until"] is None, 5)
+        pair.wait("it is kept there", lambda node=node: "acknowledged_at" in ssh(node, "cat /var/lib/tandem-health/said.json").text, 5)
+    assert primary() == new
+
+
+def test_what_keepalived_does_is_in_the_journals() -> None:
+    holder = next(node for node in pair.PAIR if _vrrp(node)["outside"] == "MASTER")
+    must(ssh(holder, "systemctl kill --kill-whom=all --signal=KILL keepalived"))
+    pair.wait("the other one has the addresses", lambda: _vrrp(other(holder)) == {"outside": "MASTER", "inside": "MASTER"}, 20)
+    pair.wait("keepalived is heard again", lambda: _vrrp(holder) == {"outside": "BACKUP", "inside": "BACKUP"}, 20)
+    found = must(ssh(other(holder), "journalctl -q --since=-1min TANDEM_EVENT=vrrp TANDEM_INSTANCE=outside TANDEM_STATE=MASTER -o cat"))
+    assert found.says("keepalived: outside is MASTER"), found.text
+    assert must(tandem(other(holder), "journal")).says("keepalived: outside is MASTER")
+    assert "both_masters" not in agent(holder)["alarms"]  # type: ignore[operator]
+
+
+def _vrrp(node: str) -> dict[str, str]:
+    return dict(json.loads(must(tandem(node, "status", "--json")).text)["vrrp"]["here"] or {})
 
 
 def test_a_fence_of_a_person_holds() -> None:
