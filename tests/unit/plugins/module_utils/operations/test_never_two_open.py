@@ -175,7 +175,11 @@ def test_a_mistake_in_a_hand_does_not_end_the_conversation(make_world) -> None:
     line.call("hold", server="node-a", limit=7)
     with pytest.raises(TandemError, match="node-a: TypeError"):
         line.call("close", nonsense=1)
-    world.nodes["node-a"].close = lambda: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    world.nodes["node-a"].close = full
     with pytest.raises(TandemError, match="node-a: No space left on device"):
         line.call("close")
     line.break_off()
