@@ -49,6 +49,11 @@ def test_failover_of_a_healthy_primary_is_refused() -> None:
     assert pair.roles() == before
 
 
+def roles_of_databases() -> dict[str, tuple[object, ...]]:
+    """Without the addresses: they leave a node whose database has died by themselves, and it may be now."""
+    return {node: (closed, source, limits) for node, (closed, source, _addresses, limits) in pair.roles().items()}
+
+
 def test_what_only_the_dead_database_has_is_rescued() -> None:
     """The replica was behind when the database died, and its host lives: nothing is lost. Nor is what it received and did not apply."""
     old = primary()
@@ -61,10 +66,10 @@ def test_what_only_the_dead_database_has_is_rescued() -> None:
     assert pair.missing(written, new)
     ssh(old, f"systemctl mask --runtime --now {pair.ENGINE}; systemctl kill --signal=KILL {pair.ENGINE}")
     try:
-        before = pair.roles()
+        before = roles_of_databases()
         stuck = playbook("failover", confirm="yes")
         assert stuck.status != 0 and stuck.says("relay-log: found") and stuck.says("START"), stuck.text[-2000:]
-        assert pair.roles() == before
+        assert roles_of_databases() == before
         sql(new, f"START {pair.REPLICA} SQL_THREAD")
         must(playbook("failover", confirm="yes"))
         assert pair.read_only(new) is False
