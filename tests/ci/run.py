@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -60,6 +61,40 @@ def run_stage(stage: stages.Stage, fast: bool) -> Result:
     return Result(stage.name, ", ".join(failed), seconds)
 
 
+def run_all(chosen: list[stages.Stage], fast: bool) -> list[Result]:
+    """Run stages, two at a time, in their order: the first whose nodes no other stage is using, or is to use before it."""
+    waiting, running, results = list(chosen), set[int](), []
+    changed = threading.Condition()
+
+    def ready() -> stages.Stage | None:
+        taken = set(running)
+        for stage in waiting:
+            if stage.lab not in taken:
+                return stage
+            taken.add(stage.lab)
+        return None
+
+    def lane() -> None:
+        while True:
+            with changed:
+                changed.wait_for(lambda: not waiting or ready())
+                stage = ready()
+                if stage is None:
+                    return
+                waiting.remove(stage)
+                running.update({stage.lab} - {0})
+            result = run_stage(stage, fast)
+            with changed:
+                results.append(result)
+                running.discard(stage.lab)
+                changed.notify_all()
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for future in [pool.submit(lane) for _ in range(2)]:
+            future.result()
+    return results
+
+
 def main() -> int:
     """Run what was asked for; the last line counts the stages."""
     line = argparse.ArgumentParser(description=__doc__)
@@ -72,10 +107,7 @@ def main() -> int:
     if programs not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
     chosen = [stages.ALL[name] for name in names]
-    results = []
-    for turn in sorted({stage.turn for stage in chosen}):
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            results += list(pool.map(lambda stage: run_stage(stage, asked.fast), [stage for stage in chosen if stage.turn == turn]))
+    results = run_all(chosen, asked.fast)
     labs = {stage.lab for stage in chosen if stage.lab}
     if labs:
         results.append(run_stage(stages.take_down(labs), asked.fast))
