@@ -123,7 +123,7 @@ class Agent:
     def peer_says(self, plain: t.Any) -> bool:
         """True when that is news. A beat that came late says nothing new."""
         told = heard(plain)
-        if told is None or (self._peer is not None and told[1] <= self._peer[1] and told[1] > self._peer[1] - 60):
+        if told is None or (self._peer is not None and told[1] <= self._peer[1]):
             return False
         before, self._peer = self._peer, told
         return before is None or replace(before[0], echo=None) != replace(told[0], echo=None)

@@ -148,8 +148,10 @@ class Agency:
 
     # Between the nodes.
 
-    def heard(self, network: str, state: dict[str, t.Any]) -> bool:
-        """A fresh beat; what concerns the agent is taken out of it. True: it is news."""
+    def heard(self, network: str, state: dict[str, t.Any], begun: bool) -> bool:
+        """A fresh beat; what concerns the agent is taken out of it. begun: the first of a daemon that was started. True: it is news."""
+        if begun:
+            self.agent.peer_restarted()
         self._heard_at[network] = clock()
         self.peer_agent = state.pop("agent", None)
         told = state.pop("vrrp", None)

@@ -270,7 +270,7 @@ class Daemon:
         self.peer_silence = 0
         self._peer_dead, self._knock = False, None
         state = dict(beat.state)
-        news = self.agency is not None and self.agency.heard(network, state)
+        news = self.agency is not None and self.agency.heard(network, state, beat.begun)
         if state != self.peer_state:
             self.peer_state = state
             self.reconsider()

@@ -27,10 +27,11 @@ ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 @dataclass(frozen=True)
 class Beat:
-    """A beat that was accepted. fresh: its sender has proven to speak now."""
+    """A beat that was accepted. fresh: its sender has proven to speak now. begun: its daemon has been started since the last one."""
 
     fresh: bool
     state: t.Mapping[str, t.Any]
+    begun: bool = False
 
 
 class Conversation:
@@ -99,7 +100,8 @@ class Conversation:
         if self.boot not in echo:
             self._remember(boot)
             return Beat(False, {})
-        if boot != self._peer_boot:
+        begun = boot != self._peer_boot
+        if begun:
             if boot in self._retired:
                 self._reject("replayed")
                 return None
@@ -112,7 +114,7 @@ class Conversation:
             self._reject("replayed")
             return None
         self._highest[network] = number
-        return Beat(True, state)
+        return Beat(True, state, begun)
 
     def _remember(self, boot: str) -> None:
         """Somebody who holds the key, now or once, used this boot id: echo it, so that who speaks now can prove it."""

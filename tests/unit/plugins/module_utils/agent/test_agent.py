@@ -104,6 +104,15 @@ def told(agent: Agent, said: Said) -> None:
 PRIMARY = Said(state=State.PRIMARY, database=Database.OPEN, term=Term(4, "node-b"))
 
 
+def test_a_late_beat_says_nothing_and_one_of_a_peer_that_was_started_again_does(agent: Agent) -> None:
+    """A node that reboots soon after it was started: its clock begins again, a little below where it was."""
+    gone = replace(PRIMARY, state=State.CLOSED)
+    assert agent.peer_says(spoken(PRIMARY, 30.0, None))
+    assert not agent.peer_says(spoken(gone, 12.0, None))
+    agent.peer_restarted()
+    assert agent.peer_says(spoken(gone, 12.0, None))
+
+
 def test_nobody_works_on_a_node_whose_daemon_has_just_begun(agent) -> None:
     not_looked_yet = replace(REPLICA, looked=0.0, database=Database.UNKNOWN)
     assert agent.step(not_looked_yet).state is State.STARTING

@@ -30,8 +30,21 @@ def greet(a: Conversation, b: Conversation) -> list[bytes]:
 def test_the_third_beat_is_believed() -> None:
     a, b = pair()
     assert b.decode(a.encode("inside", {"n": 1}), "inside") == Beat(False, {})
-    assert a.decode(b.encode("inside", {"n": 2}), "inside") == Beat(True, {"n": 2})
-    assert b.decode(a.encode("inside", {"n": 3}), "inside") == Beat(True, {"n": 3})
+    assert a.decode(b.encode("inside", {"n": 2}), "inside") == Beat(True, {"n": 2}, begun=True)
+    assert b.decode(a.encode("inside", {"n": 3}), "inside") == Beat(True, {"n": 3}, begun=True)
+    assert b.decode(a.encode("outside", {"n": 4}), "outside") == Beat(True, {"n": 4})
+
+
+def test_a_peer_that_was_started_again_is_known_as_such() -> None:
+    a, b = pair()
+    greet(a, b)
+    again = Conversation(KEY, "node-a", "node-b")
+    begun = []
+    for _turn in range(4):
+        beat = b.decode(again.encode("inside", {}), "inside")
+        begun.append(beat is not None and beat.begun)
+        again.decode(b.encode("inside", {}), "inside")
+    assert begun.count(True) == 1
 
 
 def test_a_replayed_beat_is_refused() -> None:
