@@ -171,8 +171,8 @@ def _follow(policy: Policy, memory: Memory, view: View, row: Row) -> Memory:
 
 
 def _longer(policy: Policy, memory: Memory, view: View) -> float:
-    """Twice the pause where the last attempt to wait for the replica again has failed, or came to nothing soon."""
-    if memory.tried_at is None or view.now - memory.tried_at > 2 * policy.rearm_at_most_every:
+    """Twice the pause where the last attempt to wait for the replica again has failed, or came to nothing soon; none where it held."""
+    if memory.tried_at is None or view.now - memory.tried_at > max(policy.rearm_held, 4 * memory.rearm_pause):
         return 0.0
     return min(max(2 * memory.rearm_pause, policy.rearm_every), policy.rearm_at_most_every)
 

@@ -63,6 +63,7 @@ class Policy:
     rejoin_every: float = 5.0
     replace_every: float = 60.0
     rearm_every: float = 10.0
+    rearm_held: float = 60.0  # so long, and four times the last pause: a replica that is lost after that is waited for again at once
     rearm_at_most_every: float = 300.0  # where the replica is in step again and again, and does not acknowledge
     stall_patience: float = 30.0
     cooldown: float = 600.0

@@ -401,6 +401,21 @@ def test_a_replica_that_never_acknowledges_is_waited_for_less_and_less_often() -
     world.until(world.calm, 400)
 
 
+def test_a_replica_that_has_held_since_is_not_waited_for_as_one_that_never_acknowledged() -> None:
+    world = pair()
+    a, b = world.servers[A], world.servers[B]
+    b.mute = True
+    world.until(lambda: a.memory.rearm_pause >= 40, 300)
+    b.mute = False
+    world.until(world.calm, 200)
+    world.run_until(world.now + 4 * a.memory.rearm_pause + 60)
+    for _loss in range(2):
+        world.crash(b, None)
+        world.until(lambda: a.memory.state is State.ALONE, 20)
+        world.boot(b)
+        world.until(world.calm, 60)
+
+
 def test_extra_transactions_that_nobody_was_told_of_are_replaced() -> None:
     world = pair(policy={"cooldown": 0.0})
     a, b = world.servers[A], world.servers[B]
