@@ -232,7 +232,7 @@ def keep(place: Place, directory: Path, words: str) -> None:
         for name, script in (
             ("tandem", "tandem status; tandem why; tandem journal -n 200; cat /var/lib/tandem-health/memory.json"),
             ("journald", "journalctl --no-pager -o short-precise --since -5min"),
-            ("replication", "mysql -e 'SHOW GLOBAL VARIABLES LIKE \"%gtid%\"; SHOW GLOBAL STATUS LIKE \"Rpl_semi%\"'; mysql --vertical -e 'SHOW REPLICA STATUS'"),
+            ("replication", "mysql -e 'SHOW VARIABLES LIKE \"%gtid%\"; SHOW STATUS LIKE \"Rpl_semi%\"'; mysql --vertical -e 'SHOW REPLICA STATUS'"),
         ):
             try:
                 text = place.sh(node, f"({script}) 2>&1 || true", timeout=30)

@@ -80,11 +80,13 @@ def test_the_list_is_what_the_playbook_says_of_itself(name):
     assert said <= {*RUNBOOKS[name], "confirm"}
 
 
-@pytest.mark.parametrize("name", RUNBOOKS)
-def test_every_runbook_looks_at_its_options_first(name):
+def parts(name):
+    """The playbook and what it imports, each in its place, as one text."""
     text = (ROOT / "playbooks" / f"{name}.yml").read_text(encoding="utf-8")
-    first = re.search(r"import_playbook: (\w+)\.yml|tandem\.lemp\.options:|tandem\.lemp\.\w+:", text)
-    while first is not None and first[1]:
-        text = (ROOT / "playbooks" / f"{first[1]}.yml").read_text(encoding="utf-8")
-        first = re.search(r"import_playbook: (\w+)\.yml|tandem\.lemp\.options:|tandem\.lemp\.\w+:", text)
-    assert first is not None and "options" in first[0]
+    return re.sub(r"ansible\.builtin\.import_playbook: (\w+)\.yml", lambda found: f"PART {found[1]}\n" + parts(found[1]), text)
+
+
+@pytest.mark.parametrize("name", RUNBOOKS)
+def test_every_runbook_looks_at_its_inventory_and_its_options_first(name):
+    looks = re.findall(r"PART pair_is_named|tandem\.lemp\.\w+:", parts(name))
+    assert looks[:2] == ["PART pair_is_named", "tandem.lemp.options:"]
