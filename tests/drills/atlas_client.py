@@ -12,11 +12,11 @@ PORT = 1234
 CLIENT = """
 import json, sys
 import pymysql
-password, statements = json.loads(sys.stdin.readline())
+password, statements, seconds = json.loads(sys.stdin.readline())
 said = []
 try:
     with pymysql.connect(host="127.0.0.1", port=%d, user="blog", password=password, database="blog", autocommit=True,
-                         connect_timeout=10, read_timeout=10) as c, c.cursor() as q:
+                         connect_timeout=seconds, read_timeout=seconds) as c, c.cursor() as q:
         for statement in statements:
             q.execute(statement)
             said.append([list(map(str, row)) for row in q.fetchall()])
@@ -26,18 +26,25 @@ print(json.dumps(said))
 """
 
 
-def ask(node: str, *statements: str) -> list[Any]:
-    """What a client of this node's Atlas is told, each on one connection; the last one is the error, if there is one."""
+def ask(node: str, *statements: str, seconds: int = 10) -> list[Any]:
+    """What a client of this node's Atlas is told, each on one connection; the last one is the error, if there is one.
+
+    seconds: for how long it waits for each answer.
+    """
     ssh(node, "cat > /root/tandem-atlas-client.py", CLIENT % PORT)
-    done = ssh(node, "python3 /root/tandem-atlas-client.py", json.dumps([pair.site_password(), statements]) + "\n")
+    done = ssh(node, "python3 /root/tandem-atlas-client.py", json.dumps([pair.site_password(), statements, seconds]) + "\n")
     return list(json.loads(done.text.splitlines()[-1]))
 
 
-def ask_in_background(node: str, statement: str) -> None:
-    """Nobody waits for what this client is told."""
+def prepare_to_ask(node: str, statement: str) -> None:
+    """What ask_in_background asks, so that it begins at once."""
     ssh(node, "cat > /root/tandem-atlas-client.py", CLIENT % PORT)
-    ssh(node, "cat > /root/tandem-atlas-question", json.dumps([pair.site_password(), [statement]]) + "\n")
-    ssh(node, "python3 /root/tandem-atlas-client.py < /root/tandem-atlas-question > /dev/null 2>&1 &")
+    ssh(node, "cat > /root/tandem-atlas-question", json.dumps([pair.site_password(), [statement], 10]) + "\n")
+
+
+def ask_in_background(node: str, clients: int) -> None:
+    """Nobody waits for what these clients are told."""
+    ssh(node, "python3 /root/tandem-atlas-client.py < /root/tandem-atlas-question > /dev/null 2>&1 & " * clients)
 
 
 # The number of a server is that of its node: it need not be asked, and may be dead.

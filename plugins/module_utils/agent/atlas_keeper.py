@@ -140,6 +140,7 @@ class AtlasKeeper:
             return
         targets = ", ".join(judgement.targets)
         words = act.value + (f" ({targets})" if targets else "")
+        before = self._known
         # First on the disk: whoever finds it offline has to know who did it. The next look drops what came to nothing.
         self._keep(judgement.known)
         try:
@@ -149,6 +150,8 @@ class AtlasKeeper:
                 LOG.error("%s: %s", words, error, extra=event("failed", action=act.value))
                 hands.note("failed", {"action": words, "reason": str(error)})
             self._complaint = str(error)
+            # It was not ended: that is neither counted nor waited for.
+            self._keep(replace(self._known, restarted=before.restarted, restarts=before.restarts))
             return
         self._complaint = ""
         if act is Act.READER_ONLINE:

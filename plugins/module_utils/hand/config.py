@@ -109,3 +109,21 @@ class HandConfig:
             raise TandemError(f"{path} is missing on this node.", "Run playbooks/operations.yml.") from None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise TandemError(f"{path} cannot be used: {error}.", "Run playbooks/operations.yml.") from error
+
+
+class Watch:
+    """Whether the settings were written anew since this was made: make it before they are loaded."""
+
+    def __init__(self, path: Path = PATH) -> None:
+        self._path = path
+        self._first = self._stamp()
+
+    def changed(self) -> bool:
+        return self._stamp() != self._first
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            seen = self._path.stat()
+        except OSError:
+            return ()
+        return seen.st_ino, seen.st_mtime_ns, seen.st_size

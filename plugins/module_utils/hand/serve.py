@@ -43,12 +43,20 @@ _CARRIES = {"rescue_write"}
 
 
 class Hand:
-    """Answers requests. The lock is held from "begin" until the process ends."""
+    """Answers requests. The lock is held from "begin" until the process ends.
+
+    outdated: whether the settings that the actions have are not those of this node any more.
+    """
 
     def __init__(
-        self, actions: Actions, say: t.Callable[[str], None], directory: Path = DIRECTORY, lock: Path = LOCK
+        self,
+        actions: Actions,
+        say: t.Callable[[str], None],
+        directory: Path = DIRECTORY,
+        lock: Path = LOCK,
+        outdated: t.Callable[[], bool] = lambda: False,
     ) -> None:
-        self._actions = actions
+        self._actions, self._outdated = actions, outdated
         self._say = say
         self._directory = directory
         self._lock = lock
@@ -88,6 +96,9 @@ class Hand:
 
     def _do(self, name: str, arguments: dict[str, t.Any]) -> t.Any:
         if name == "hello":
+            if self._journal is None and self._outdated():
+                # An agent keeps a hand ready for days, and greets it before it is used.
+                raise Refused(f"The settings of {self._actions.config.node.name} are newer than this hand.", "A new one knows them: try again.")
             return {"protocol": PROTOCOL, "name": self._actions.config.node.name, "unfinished": self._unfinished()}
         if name == "begin":
             return self._begin(str(arguments.pop("operation")), arguments)

@@ -23,7 +23,7 @@ AT_ONCE = 1 << 16
 NOT_WAITING = int(socket.MSG_DONTWAIT)
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 Answer = tuple[int, str]
-PATHS = "/primary /replica?max_lag=SECONDS&awake=1 /readable /health /ready /status.json /history.json; with an agent / /metrics /why"
+PATHS = "/primary /replica?max_lag=SECONDS&awake=1 /readable?awake=1 /health /ready /status.json /history.json; with an agent / /metrics /why"
 
 
 class View(t.Protocol):
@@ -78,13 +78,13 @@ def answer(method: str, target: str, view: View) -> Answer:
     raw, text, database = view.database()
     if database is None:
         return 503, f"database: {text}\n"
+    if raw is Raw.SILENT and "awake" in query:
+        # Slow is not dead, but a pool that connects to one that hangs may hang with it.
+        return 503, f"database: {text}\n"
     if parts.path == "/readable":
         return 200, f"{database.version}\n"
     if parts.path == "/primary":
         return (503, "read-only\n") if database.read_only else (200, "writable\n")
-    if raw is Raw.SILENT and "awake" in query:
-        # Slow is not dead, but a pool that connects to one that hangs may hang with it.
-        return 503, f"database: {text}\n"
     return _replica(database, query.get("max_lag", []))
 
 

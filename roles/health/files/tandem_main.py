@@ -111,9 +111,18 @@ def why(_args: argparse.Namespace) -> int:
 def journal(args: argparse.Namespace) -> int:
     """What happened on this node."""
     for made in json.loads(text("/history.json"))["entries"][-args.lines :]:
-        change = f"{made['from']} -> {made['to']}" if made["to"] else made["kind"]
-        print(f"{made['time']}  {made['node']}  {change}: {made['reason'].splitlines()[0] if made['reason'] else ''}")
+        print(f"{made['time']}  {made['node']}  {happened(made)}")
     return 0
+
+
+def happened(made: dict) -> str:
+    """An entry of the journal: what it was, what it was about, and the first line of why."""
+    what = [f"{made['from']} -> {made['to']}" if made["to"] else made["kind"]]
+    reason = made["reason"].splitlines()[0] if made["reason"] else ""
+    details = made.get("details") or {}
+    about = details.get("action") or details.get("name")
+    what += [str(about)] if about and about != reason else []
+    return ": ".join([*what, reason])
 
 
 def minutes(word: str) -> float:

@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True
 
 from tandem_engine.errors import TandemError  # noqa: E402 - the path comes first
 from tandem_engine.hand.actions import Actions  # noqa: E402
-from tandem_engine.hand.config import HandConfig  # noqa: E402
+from tandem_engine.hand.config import HandConfig, Watch  # noqa: E402
 from tandem_engine.hand.priority import go_first  # noqa: E402
 from tandem_engine.hand.serve import Hand  # noqa: E402
 
@@ -34,7 +34,8 @@ def main() -> None:
         syslog.syslog(syslog.LOG_NOTICE, text)
 
     try:
-        hand = Hand(Actions(HandConfig.load(), say=say), say)
+        settings = Watch()
+        hand = Hand(Actions(HandConfig.load(), say=say), say, outdated=settings.changed)
         hand.serve(iter(sys.stdin.readline, ""), answer)
     except TandemError as error:
         syslog.syslog(syslog.LOG_ERR, str(error))

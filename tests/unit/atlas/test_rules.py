@@ -380,6 +380,10 @@ def test_a_hand_that_is_lost_is_said_once(tmp_path: Path) -> None:
     for _turn in range(200):
         one.turn()
     assert [kind for kind, _details in fake.noted] == ["failed"]
+    assert one.status()["restarts"] == 0
+    one.hands = fake.hands
+    one.turn()
+    assert (fake.restarted, one.status()["restarts"]) == (1, 1)
 
 
 @pytest.fixture

@@ -85,6 +85,8 @@ def test_answers(database: Database | None, target: str, status: int) -> None:
         (Raw.BUSY, "/replica?max_lag=3&awake=1", 200),
         (Raw.OK, "/replica?max_lag=3&awake=1", 200),
         (Raw.SILENT, "/replica?max_lag=3", 200),
+        (Raw.SILENT, "/readable?awake=1", 503),
+        (Raw.BUSY, "/readable?awake=1", 200),
         (Raw.SILENT, "/readable", 200),
     ],
 )
