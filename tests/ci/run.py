@@ -90,7 +90,7 @@ def run_all(chosen: list[stages.Stage], fast: bool) -> list[Result]:
                 changed.notify_all()
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for future in [pool.submit(lane) for _ in range(2)]:
+        for future in [pool.submit(lane) for _lane in range(2)]:
             future.result()
     return results
 
