@@ -12,6 +12,8 @@ from .fault import Fault, listing
 from .values import number
 
 ANYWHERE = ("0.0.0.0", "*", "::")
+# What ss calls Atlas' process.
+ATLAS = "mysql-proxy"
 
 
 class Need(NamedTuple):
@@ -44,6 +46,13 @@ def needs(variables: dict[str, Any]) -> list[Need]:
 
 def check(node: str, variables: dict[str, Any], listeners: list[dict[str, Any]]) -> Iterator[Fault]:
     """listeners: address, port and the names of the processes of each socket that is listened on."""
+    at = sorted(f"{each['address']}:{each['port']}" for each in listeners if ATLAS in each["processes"])
+    if at and variables.get("tandem_sql_proxy") != "atlas":
+        yield Fault(
+            node,
+            f"Atlas serves here (at {listing(at)}), and tandem_sql_proxy is not atlas.",
+            "Run playbooks/leave_atlas.yml first: it moves the applications before it stops Atlas.",
+        )
     for need in needs(variables):
         strangers = sorted(
             {

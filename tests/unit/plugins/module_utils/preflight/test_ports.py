@@ -58,3 +58,11 @@ def test_other_addresses_and_unused_ports_do_no_harm() -> None:
 def test_a_list_of_sites_that_is_none_breaks_nothing() -> None:
     assert faults(("*", 80, "nginx"), tandem_sites={"shop": 1}) == []
     assert faults(("*", 80, "nginx"), tandem_sites=["shop", {"php_port": "many"}]) == []
+
+
+def test_an_atlas_that_serves_is_left_by_its_own_playbook() -> None:
+    serving = [("127.0.0.1", 1234, "mysql-proxy"), ("127.0.0.1", 2345, "mysql-proxy")]
+    assert faults(*serving, tandem_sql_proxy="atlas") == []
+    (told,) = faults(*serving, tandem_sql_proxy="haproxy")
+    assert "127.0.0.1:1234 and 127.0.0.1:2345" in told and "leave_atlas.yml" in told
+    assert faults(("127.0.0.1", 6446, "haproxy"), tandem_sql_proxy="haproxy") == []
