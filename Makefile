@@ -1,7 +1,7 @@
 # "make help" lists what there is.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint sanity units docs package molecule bench bench-site bench-load bench-switchover bench-compare drill drill-site lab-up lab-down clean
+.PHONY: help setup demo test lint sanity units docs package molecule bench bench-site bench-load bench-switchover bench-compare bench-failover drill drill-site lab-up lab-down clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -54,6 +54,9 @@ bench-switchover: setup ## Switchovers of that pair under that load. RUNS=20
 
 bench-compare: setup ## The table: ours on both engines, a script of the same steps by hand, MHA. RUNS=20
 	@python3 bench/compare.py --runs $(or $(RUNS),20)
+
+bench-failover: setup ## The table of failovers: our agent, and Pacemaker with Debian's MariaDB resource agent. RUNS=5
+	@python3 bench/failover_compare.py --runs $(or $(RUNS),5)
 
 drill-site: setup ## A lab pair that looks after itself (tandem_failover: automatic)
 	@$(LAB) up

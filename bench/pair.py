@@ -65,15 +65,21 @@ def primary(lab: nodes.Lab) -> str:
     return found[0] if len(found) == 1 else ""
 
 
+def is_following(state: Database | None) -> bool:
+    """Is it closed, and in step with whom it follows?"""
+    return state is not None and not state.writable and state.follows and state.lag == 0
+
+
+def are_paired(lab: nodes.Lab) -> bool:
+    """One is writable, the other follows it without lag."""
+    seen = [database(lab, node) for node in SERVERS]
+    return sum(state is not None and state.writable for state in seen) == 1 and sum(map(is_following, seen)) == 1
+
+
 def is_replicating(lab: nodes.Lab) -> bool:
-    """One is writable, the other follows it without lag, and both nodes call themselves healthy."""
-    seen = {node: database(lab, node) for node in SERVERS}
-    writable = [state for state in seen.values() if state is not None and state.writable]
-    following = [state for state in seen.values() if state is not None and not state.writable and state.follows and state.lag == 0]
-    return (
-        len(writable) == 1
-        and len(following) == 1
-        and all(inside(lab, node, "exec curl -sf -m 2 -o /dev/null http://127.0.0.1:9200/health") is not None for node in SERVERS)
+    """Paired, and both nodes call themselves healthy."""
+    return are_paired(lab) and all(
+        inside(lab, node, "exec curl -sf -m 2 -o /dev/null http://127.0.0.1:9200/health") is not None for node in SERVERS
     )
 
 

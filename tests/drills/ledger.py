@@ -228,8 +228,12 @@ class Ledger:
             self.workers.append(Worker(place, node, "ledger_look.py", {}))
             sql = {"run": self.run, "node": node, "user": "blog", "schema": "blog", "password": secret, **SQL}
             self.workers.append(Worker(place, node, "ledger_sql.py", sql))
-        threading.Thread(target=self._wake, daemon=True).start()
+        self.keep_awake()
         return self
+
+    def keep_awake(self) -> None:
+        """For as long as one of them lives."""
+        threading.Thread(target=self._wake, daemon=True).start()
 
     def _wake(self) -> None:
         while not self.ended or any(worker.thread.is_alive() for worker in self.workers):

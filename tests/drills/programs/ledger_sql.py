@@ -1,7 +1,7 @@
-"""Runs on a node: writes numbered rows through the writer port, each on a new connection, nothing tried again.
+"""Runs on a node: writes numbered rows, each on a new connection, nothing tried again; through the writer port, unless told host and port.
 
 A row begins when it is due, however many are still waiting: so the end of an outage is seen at once.
-The first line of the input is JSON: run, node, password, interval, connect, timeout. The end of the input ends it.
+The first line of the input is JSON: run, node, user, password, schema, interval, timeout; host, port. The end of the input ends it.
 Each answer is a line of JSON: [what, begun, ended, outcome, number]; times are time.time(). Needs PyMySQL.
 """
 
@@ -32,7 +32,8 @@ def write(asked: dict[str, Any], number: str, free: threading.Semaphore) -> None
     begun, outcome = time.time(), "ok"
     try:
         connection = pymysql.connect(
-            host="127.0.0.1", port=6446, user=asked["user"], password=asked["password"], database=asked["schema"], autocommit=True,
+            host=asked.get("host", "127.0.0.1"), port=asked.get("port", 6446),
+            user=asked["user"], password=asked["password"], database=asked["schema"], autocommit=True,
             connect_timeout=asked["timeout"], read_timeout=asked["timeout"], write_timeout=asked["timeout"],
         )  # fmt: skip
         try:
