@@ -148,6 +148,10 @@ def main() -> int:
         except LabError as error:
             say(str(error))
             good = False
+        except KeyboardInterrupt:
+            say("told to end")
+            good = False
+            ways.clear()
         finally:
             (RESULTS / f"failover-{way.name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
             table += [row_of(way, fault, rows) for fault in failover.FAULTS]
