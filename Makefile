@@ -36,8 +36,8 @@ test: setup ## Everything: lint, sanity, units, docs, package, molecule. FAST=1:
 lint sanity units docs package: setup ## One stage of make test
 	@$(TEST) $@
 
-molecule: setup ## On real nodes. TEST_SCENARIOS="bookworm trixie mysql runbooks runbooks-mysql agent"
-	@$(TEST) $(or $(TEST_SCENARIOS),bookworm trixie mysql runbooks runbooks-mysql agent)
+molecule: setup ## On real nodes. TEST_SCENARIOS="bookworm trixie mysql runbooks runbooks-mysql agent atlas"
+	@$(TEST) $(or $(TEST_SCENARIOS),bookworm trixie mysql runbooks runbooks-mysql agent atlas)
 
 bench: setup ## First and second site.yml, and takeover times seen by the client. RUNS=5
 	@python3 bench/bench.py --runs $(or $(RUNS),5)

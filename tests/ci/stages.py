@@ -172,6 +172,7 @@ def on_nodes(name: str, about: str, scenario: str, net: int, actions: list[str],
         "ANSIBLE_FORCE_COLOR": "0",
         "NO_COLOR": "1",
         "PY_COLORS": "0",
+        **({} if scenario == "atlas" else {"ATLAS_TREE": ""}),  # only there is a pair with Atlas
     }
     argvs = [["molecule", *action.split(), "--scenario-name", scenario, "--report"] for action in actions]
     # What molecule remembers of an earlier run is about nodes that are gone.
@@ -204,6 +205,7 @@ ALL = {
         on_nodes("runbooks-mysql", "every runbook, MySQL", "runbooks_mysql", 81, ["converge", "verify"], distro="mysql"),
         on_nodes("runbooks", "every runbook, MariaDB", "runbooks", 78, ["converge", "verify"]),
         on_nodes("agent", "the agent, MariaDB, Debian 13", "agent", 79, ["converge", "verify"], distro="trixie"),
+        on_nodes("atlas", "Atlas, or the role as far as it goes without (ATLAS_TREE)", "atlas", 83, ["test"]),
         Stage("lint", "ansible-lint, yamllint, ruff, mypy, shellcheck", lint),
         Stage("package", "build, Galaxy import, install", package, in_fast=False, bad_signs=((re.compile(r"^ERROR", re.MULTILINE), "importer"),)),
         Stage("docs", "documentation and changelog", docs),
