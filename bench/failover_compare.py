@@ -151,7 +151,7 @@ def main() -> int:
         except KeyboardInterrupt:
             say("told to end")
             good = False
-            ways.clear()
+            break
         finally:
             (RESULTS / f"failover-{way.name}.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
             table += [row_of(way, fault, rows) for fault in failover.FAULTS]

@@ -20,10 +20,8 @@ option='/etc/mha/client.cnf'
 
 prepare() {
   find_roles
-  umask 077
-  [ -s "$state/secrets/mha" ] || { set +o pipefail; tr -dc 'a-z0-9' < /dev/urandom | head -c 24 > "$state/secrets/mha"; set -o pipefail; }
   local secret node
-  secret=$(cat "$state/secrets/mha")
+  secret=$(secret_of mha)
   on "$manager" 'DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends mha4mysql-manager' < /dev/null > /dev/null
   # shellcheck disable=SC2016
   on "$manager" 'perl -pi -e '\''BEGIN { %count = ("%03d%03d%03d" => 2, "%03d%03d" => 1) }

@@ -26,3 +26,8 @@ find_roles() { # sets old (the primary) and new
     exit 1
   fi
 }
+secret_of() { # NAME: the password of a rival's account, made at first use and kept with the lab's
+  local file=$state/secrets/$1
+  [ -s "$file" ] || (set +o pipefail; umask 077; tr -dc 'a-z0-9' < /dev/urandom | head -c 24 > "$file")
+  cat "$file"
+}

@@ -82,10 +82,8 @@ EOF
 
 prepare() {
   find_roles
-  umask 077
-  [ -s "$state/secrets/pacemaker" ] || { set +o pipefail; tr -dc 'a-z0-9' < /dev/urandom | head -c 24 > "$state/secrets/pacemaker"; set -o pipefail; }
   local secret from
-  secret=$(cat "$state/secrets/pacemaker")
+  secret=$(secret_of pacemaker)
   # Debian starts what it installs; these are to wait for their configuration.
   both 'printf "#!/bin/sh\nexit 101\n" > /usr/sbin/policy-rc.d; chmod 0755 /usr/sbin/policy-rc.d
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends pacemaker corosync resource-agents crmsh bc > /dev/null

@@ -83,11 +83,13 @@ def run_all(chosen: list[stages.Stage], fast: bool) -> list[Result]:
                     return
                 waiting.remove(stage)
                 running.update({stage.lab} - {0})
-            result = run_stage(stage, fast)
-            with changed:
-                results.append(result)
-                running.discard(stage.lab)
-                changed.notify_all()
+            try:
+                results.append(run_stage(stage, fast))
+            finally:
+                # Also where a program is missing, or the other lane would wait for these nodes for ever.
+                with changed:
+                    running.discard(stage.lab)
+                    changed.notify_all()
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         for future in [pool.submit(lane) for _lane in range(2)]:

@@ -23,8 +23,8 @@ def test_reloads_move_nothing_and_end_nothing(node: str) -> None:
     where = {name: seen.addresses for name, seen in pair.both().items()}
     assert len(before) == 2 and all(line.split()[1] == "RR" for line in before), before
     begun = reloads(node)
-    for number in range(1, 11):
+    for wanted in range(begun + 1, begun + 11):
         assert pair.ssh(node, "systemctl reload keepalived").status == 0
-        pair.wait(f"reload {number} has begun", lambda: reloads(node) >= begun + number, 10)  # noqa: B023
+        pair.wait(f"reload {wanted - begun} has begun", lambda wanted=wanted: reloads(node) >= wanted, 10)
     assert processes(node) == before
     assert {name: seen.addresses for name, seen in pair.both().items()} == where
