@@ -15,6 +15,13 @@ import sys
 import types
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
+# A test of properties is about right and wrong. How long one example takes is the business of the machine: a loaded one needs
+# 300 ms for what else takes half a one, and hypothesis would call that a failure (its deadline is 200 ms). bench/ measures.
+settings.register_profile("tandem", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tandem")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -117,7 +117,7 @@ def test_a_flood_is_held_back_and_its_last_states_are_sent_later() -> None:
     assert later[-1][1] == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["problem", "recovered"]), st.floats(0, 30)), max_size=60))
 def test_the_last_state_of_everything_is_always_told_in_the_end(steps) -> None:
     gate, now, told, said = Gate(window=20, burst=4, refill=5), 0.0, {}, {}

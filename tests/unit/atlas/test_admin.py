@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas import admin as engine
@@ -395,7 +395,7 @@ def total(talk: Transcript) -> int:
 
 
 @given(some.integers(0, total(recorded("admin_select_backends")) - 1))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 def test_an_answer_that_is_cut_anywhere_is_an_error_of_one_kind(cut: int) -> None:
     talk = recorded("admin_select_backends")
     with (
@@ -407,7 +407,7 @@ def test_an_answer_that_is_cut_anywhere_is_an_error_of_one_kind(cut: int) -> Non
 
 
 @given(some.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 def test_nothing_that_a_server_says_breaks_the_client(data: some.DataObject) -> None:
     """One byte of the answers differs, and the server hangs up after them: an answer, or an error of ours."""
     talk = recorded("admin_select_backends")

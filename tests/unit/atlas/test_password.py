@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.tandem.lemp.plugins.filter.atlas_encrypt import FilterModule, atlas_encrypt
@@ -56,14 +56,12 @@ def test_an_empty_password_is_one_block_of_padding() -> None:
 
 
 @given(plain=some.binary(max_size=64).map(lambda data: data[: len(data) // 8 * 8]), key=some.binary(min_size=8, max_size=8))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_des_is_des(plain: bytes, key: bytes) -> None:
     encryptor = des(key).encryptor()
     assert encrypt_ecb(plain, key) == encryptor.update(plain) + encryptor.finalize()
 
 
 @given(some.text(some.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=LONGEST))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_atlas_reads_what_was_encrypted(password: str) -> None:
     if len(password.encode()) > LONGEST:
         with pytest.raises(BadPassword):
@@ -75,7 +73,6 @@ def test_atlas_reads_what_was_encrypted(password: str) -> None:
 
 
 @given(some.binary(max_size=300))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_long_ones_are_folded_as_the_tool_folds_them(plain: bytes) -> None:
     lines = as_the_tool(plain).split("\n")
     assert all(len(line) == 64 for line in lines[:-1]) and 0 < len(lines[-1]) <= 64

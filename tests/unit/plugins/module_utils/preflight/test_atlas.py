@@ -73,7 +73,7 @@ def test_its_ports_are_taken() -> None:
     assert any("php_port 1234 is used by Atlas" in fault for fault in faults(with_atlas(tandem_sites=[{**SITE, "php_port": 1234}])))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from([*ATLAS, "tandem_atlas_package", "tandem_atlas_checksum", "tandem_sites"]), JUNK, max_size=6))
 def test_whatever_a_user_writes_is_judged(junk: dict[str, Any]) -> None:
     for fault in inventory_faults(with_atlas(**{**junk, "tandem_sql_proxy": "atlas"})):

@@ -295,7 +295,7 @@ JUNK = st.recursive(
 SITE_JUNK = st.dictionaries(st.sampled_from([*SITE, "other"]), JUNK, max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(st.sampled_from(sorted(KNOWN)), JUNK, max_size=8),
     st.lists(SITE_JUNK | JUNK, max_size=3),
