@@ -78,6 +78,10 @@ def status(node: str) -> dict[str, Any]:
     return dict(json.loads(tandem(node, "status", "--json").text))
 
 
+def alarms(node: str) -> list[str]:
+    return list(status(node)["agent"]["alarms"])
+
+
 def closed(node: str) -> bool:
     """Its server refuses writes, or does not run."""
     return pair.read_only(node) is not False

@@ -15,7 +15,7 @@ collect_ignore = [f"test_gtid_{engine}.py" for engine in ("mariadb", "mysql") if
 if pair.FAILOVER == "automatic":
     collect_ignore_glob = ["test_[!a]*.py", "test_atlas.py"]
 else:
-    collect_ignore += ["test_agent.py", "test_agent_atlas.py"]
+    collect_ignore += ["test_agent.py", "test_agent_atlas.py", "test_agent_policies.py"]
 if pair.FAILOVER != "automatic" or pair.WITNESS not in ("ssh", "dns"):
     collect_ignore.append("test_agent_witness.py")
 

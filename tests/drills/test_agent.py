@@ -9,7 +9,7 @@ import json
 import time
 
 import pair
-from agents import agent, closed, never_two, tandem
+from agents import agent, alarms, closed, never_two, tandem
 from pair import must, other, playbook, primary, ssh
 
 
@@ -187,6 +187,18 @@ def test_what_keepalived_does_is_in_the_journals() -> None:
     assert found.says("keepalived: outside is MASTER"), found.text
     assert must(tandem(other(holder), "journal")).says("keepalived: outside is MASTER")
     assert "both_masters" not in agent(holder)["alarms"]  # type: ignore[operator]
+
+
+def test_two_masters_are_told_and_are_one_again() -> None:
+    """Whatever keeps keepalived's adverts from the other node, and nothing else."""
+    node = other(primary())
+    deaf = "table inet tandem_drill { chain arriving { type filter hook input priority -300; ip protocol vrrp drop; }; }"
+    must(ssh(node, "nft -f -", deaf))
+    try:
+        pair.wait("the alarm", lambda: all("both_masters" in alarms(one) for one in pair.PAIR), 30)
+    finally:
+        must(ssh(node, "nft delete table inet tandem_drill"))
+    pair.wait("it is over", lambda: not any("both_masters" in alarms(one) for one in pair.PAIR), 30)
 
 
 def _vrrp(node: str) -> dict[str, str]:

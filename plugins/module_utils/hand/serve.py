@@ -62,10 +62,21 @@ class Hand:
         self._lock = lock
         self._locked: t.IO[str] | None = None
         self._journal: Journal | None = None
+        self._answering = self._leaving = False
+
+    def leave(self) -> None:
+        """From a signal handler: end now, or after the request or the operation that is under way. Raises SystemExit."""
+        self._leaving = True
+        if self._may_leave():
+            raise SystemExit(0)
+
+    def _may_leave(self) -> bool:
+        return self._leaving and not self._answering and (self._journal is None or self._journal.ended)
 
     def serve(self, requests: t.Iterable[str], answer: t.Callable[[str], None]) -> None:
         """Until the line ends."""
         for line in requests:
+            self._answering = True
             try:
                 reply = self._reply(line)
             except TandemError as error:
@@ -77,6 +88,10 @@ class Hand:
                 answer(json.dumps(reply, separators=(",", ":")))
             except OSError:
                 break
+            self._answering = False
+            if self._may_leave():
+                break
+        self._answering = True
         if self._journal is not None and not self._journal.ended:
             recover(self._journal, self._actions, self._actions.config.node.name, self._say)
 

@@ -20,7 +20,7 @@ from tandem_engine.hand.serve import Hand  # noqa: E402
 
 def main() -> None:
     # What ends a session must not end what takes its operation back.
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     go_first()
     syslog.openlog("tandem-hand", syslog.LOG_PID)
@@ -36,6 +36,8 @@ def main() -> None:
     try:
         settings = Watch()
         hand = Hand(Actions(HandConfig.load(), say=say), say, outdated=settings.changed)
+        # Who stops it by name may: one that is kept ready ends at once, one that works when its work is done.
+        signal.signal(signal.SIGTERM, lambda _number, _frame: hand.leave())
         hand.serve(iter(sys.stdin.readline, ""), answer)
     except TandemError as error:
         syslog.syslog(syslog.LOG_ERR, str(error))
