@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas import admin as engine
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
@@ -17,8 +20,12 @@ from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Driver
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import AtlasPort, HandConfig, Side
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.running import offline_writers
+from ansible_collections.tandem.lemp.plugins.module_utils.server import Server as DatabaseServer
+from ansible_collections.tandem.lemp.plugins.modules import write_fence
 
-from .replay import Faults, Transcript, free_port, recorded, replaying
+from .replay import Faults, Server, Transcript, free_port, recorded, replaying
 from .test_admin import M1, M2, there, undone_by_a_probe
 
 SEQ = recorded("admin_seq_offline_online")
@@ -113,6 +120,61 @@ def test_without_a_record_it_is_as_open_as_it_can_be() -> None:
         assert driver.fenced()
         driver.unfence(None)
         assert told(server) == ["SET ONLINE 1"] and not driver.fenced()
+
+
+def test_the_fence_of_a_node_that_died_is_taken_away_on_the_other_one(record: Record) -> None:
+    """The record is on the dead one, and its Atlas does not answer."""
+    dead = there(free_port())
+    with replaying(SEQ.only(*SEQ.commands[2:]), 20) as server:
+        drivers = [AtlasOffline([dead, there(server)]), Database()]
+        planned = fencing.unfence(drivers, record, dry_run=True)
+        assert planned.actions == ["unfence by atlas"] and told(server) == []
+        done = fencing.unfence(drivers, record, dry_run=False)
+        assert done.actions == ["unfence by atlas"] and told(server) == ["SET ONLINE 1"]
+        for outcome in (planned, done):
+            (warning,) = outcome.warnings
+            assert f"the Atlas of {dead} uses its writer is not known: Nobody takes connections" in warning
+        assert fencing.unfence(drivers, record, dry_run=False).changed is False
+
+
+def test_a_recorded_fence_is_taken_away_where_one_does_not_answer(record: Record) -> None:
+    record.keep("atlas", {"offline_before": {}})
+    with replaying(SEQ.only(*SEQ.commands[2:]), 20) as server:
+        done = fencing.unfence([AtlasOffline([there(server), there(free_port())])], record, dry_run=False)
+        assert told(server) == ["SET ONLINE 1"] and len(done.warnings) == 1
+    assert record.read() == {}
+
+
+def pair(*servers: Server | int) -> HandConfig:
+    """As role operations writes it."""
+    ports = tuple(AtlasPort(one.host, one.port, one.user, one.password) for one in map(there, servers))
+    return HandConfig(
+        node=Side("node-a", "192.0.2.1"), peer=Side("node-b", "192.0.2.2"),
+        engine="mariadb", service="mariadb", socket="/nowhere", datadir="/nowhere", replication_user="repl",
+        canary_user="canary", own_accounts=(), ca="/nowhere", atlas=ports,
+    )  # fmt: skip
+
+
+def unfence_module() -> AnsibleModule:
+    return t.cast(AnsibleModule, SimpleNamespace(params={"state": "unfenced", "drivers": ["atlas"]}, check_mode=False))
+
+
+def test_a_fence_that_was_recorded_before_the_pair_left_atlas_is_forgotten(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_fence, "Record", lambda: record)
+    server = t.cast(DatabaseServer, None)  # it is not asked
+    with pytest.raises(Refused, match="has no Atlas"):
+        write_fence.run(unfence_module(), pair(), server)
+    record.keep("atlas", {"offline_before": {}})
+    assert write_fence.run(unfence_module(), pair(), server).actions == ["unfence by atlas"]
+    assert record.read() == {}
+
+
+def test_a_report_names_the_writers_that_are_offline() -> None:
+    """One is fenced, one is not, one is dead."""
+    with replaying(SEQ.only(SEQ.commands[2])) as fenced, replaying(recorded("admin_select_backends")) as well:
+        (warning,) = offline_writers(pair(free_port(), fenced, well), "node-b")
+    assert f"The Atlas of {there(fenced)} keeps its writer {M1} offline" in warning
+    assert "playbooks/unfence.yml -e node=node-b -e drivers=atlas" in warning
 
 
 def test_one_that_does_not_answer_does_not_keep_the_rest_open(record: Record) -> None:
