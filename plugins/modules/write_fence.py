@@ -37,7 +37,8 @@ options:
       - V(read_only) closes the database. It holds for everybody who comes from anywhere, but for administrators.
       - V(haproxy) lets nobody through the writer port of this node, until HAProxy is restarted.
       - V(atlas) takes the writer of both nodes' Atlas offline, which holds until Atlas is restarted. It is refused alone, since
-        sessions that are pinned to the writer go on writing. Give V(read_only) as well.
+        sessions that are pinned to the writer go on writing. Give V(read_only) as well. It is refused on a node whose database is
+        not the open one, since nobody could write anywhere.
       - V(grants) locks the accounts of applications and ends their sessions, past the binary log. It also keeps out an
         application that bypasses read_only.
     type: list
@@ -95,7 +96,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline, require_open
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Driver
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.fencing import FENCED, UNFENCED, Outcome, fence, unfence
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.grants import Accounts
@@ -144,6 +145,10 @@ def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
             # A fence that was recorded before the pair left Atlas can be forgotten.
             if not config.atlas and not (params["state"] == UNFENCED and name in record.read()):
                 raise Refused("This pair has no Atlas.", "Leave out the driver atlas.")
+            if params["state"] == FENCED:
+                known = record.read()
+                opened = [driver for driver in known if driver == name or known[driver].get("was_open")]
+                require_open(Node(config.node.name, config.node.address, server.observe()), opened, lambda: look_at_peer(config))
             drivers.append(AtlasOffline([Endpoint(port.host, port.port, port.user, port.password) for port in config.atlas]))
         else:
             drivers.append(Accounts(config.root(), config.canary(), config.own_accounts, config.engine))

@@ -14,9 +14,24 @@ import typing as t
 from ..atlas.admin import OFFLINE, RW, UP, Admin, Backend
 from ..atlas.errors import NotListening, Silent
 from ..atlas.wire import Endpoint
-from ..errors import OperationFailed, TandemError
+from ..decide import Node
+from ..errors import OperationFailed, Refused, TandemError
 
 _Key = tuple[str, str]
+
+
+def require_open(here: Node, recorded: t.Collection[str], peer: t.Callable[[], Node]) -> None:
+    """Raises Refused where this node's database is not the open one: its fence would stop the writes of the other one.
+
+    recorded: the drivers by which this node was fenced when it was the open one; it is closed by that. peer: asked only then.
+    """
+    if here.server.writable or (recorded and not peer().server.writable):
+        return
+    raise Refused(
+        f"The database of {here.name} is not the open one. The driver atlas takes the writers of both nodes' Atlas offline, and they"
+        " lead to the one that is: nobody could write anywhere. Nothing was changed.",
+        "Leave out the driver atlas, or name the node whose database is open.",
+    )
 
 
 class AtlasOffline:
@@ -30,6 +45,7 @@ class AtlasOffline:
     """
 
     name = "atlas"
+    takes = "the writers of both nodes' Atlas"
     sufficient = False
 
     def __init__(

@@ -49,7 +49,7 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
         outcome.before[driver.name] = _word(was)
         outcome.after[driver.name] = FENCED
         if not was:
-            outcome.actions.append(f"fence by {driver.name}")
+            outcome.actions.append(f"fence by {_what(driver)}")
         if dry_run:
             continue
         if not was:
@@ -112,7 +112,7 @@ def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Ou
         stays = isinstance(driver, ReadOnly) and driver.stays_closed(recorded)
         if not stays:
             outcome.after[driver.name] = UNFENCED
-        outcome.actions.append(f"forget the fence by {driver.name}" if stays else f"unfence by {driver.name}")
+        outcome.actions.append(f"forget the fence by {driver.name}" if stays else f"unfence by {_what(driver)}")
         if not dry_run:
             driver.unfence(recorded)
             record.drop(driver.name)
@@ -129,6 +129,10 @@ def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Ou
 
 def _ordered(drivers: t.Iterable[Driver]) -> list[Driver]:
     return sorted(drivers, key=lambda driver: (driver.sufficient, driver.name == "grants"))
+
+
+def _what(driver: Driver) -> str:
+    return f"{driver.name}: {driver.takes}" if isinstance(driver, AtlasOffline) else driver.name
 
 
 def _word(fenced: bool) -> str:
