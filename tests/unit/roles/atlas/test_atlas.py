@@ -136,3 +136,12 @@ def test_the_old_package_of_that_name_is_not_taken_for_the_new_one(name: str, br
     known = {**trusted("vars", "main.yml"), **given, **skipped, brought: {"changed": changed}}
     templar = Templar(loader=DataLoader(), variables=known)
     assert all(templar.evaluate_conditional(one) for one in task["when"]) is judged
+
+
+@pytest.mark.parametrize("end", ["", "/", "//"])
+def test_a_tree_may_end_with_a_slash(end: str) -> None:
+    """Ansible finds its files under the plain path."""
+    (task,) = (each for each in trusted("tasks", "install_tree.yml") if each["name"] == "It is a tree of Atlas")
+    for found, right in (("/srv/atlas/bin/mysql-proxy", True), ("/srv/atlas/bin/mysql-proxyd", False)):
+        templar = Templar(loader=DataLoader(), variables={"atlas_tree": f"/srv/atlas{end}", "__atlas_given": {"files": [{"path": found}]}})
+        assert templar.evaluate_conditional(task["ansible.builtin.assert"]["that"]) is right
