@@ -102,7 +102,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.gates import Limits
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
-from ansible_collections.tandem.lemp.plugins.module_utils.operations.running import hands, story
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.running import hands, offline_writers, story
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.switchover import Report, Switchover, Wish
 
 
@@ -162,6 +162,7 @@ def main() -> None:
             else:
                 operation.run()
                 changed = True
+        report.warnings += offline_writers(config, report.new)
     except TandemError as error:
         # The whole report would bury what a tired person has to read.
         module.fail_json(msg=str(error), changed=report.result in ("half done", "undone"), story=story(asdict(report)))
