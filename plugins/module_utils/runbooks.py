@@ -28,6 +28,7 @@ class Option:
 
 TEXT, NUMBER, YESNO, NODE, FILE = Option(), Option("number"), Option("yesno"), Option("node"), Option("file")
 _DRIVERS = Option("words", ("read_only", "haproxy", "atlas", "grants"), many=True)
+_UNFENCE = Option("words", (*_DRIVERS.choices, "restore"), many=True)
 _PEER_IS = Option("words", ("dead", "unknown"))
 _ROLE = {"to": NODE, "move_vips": YESNO}
 _LIMITS = {
@@ -49,7 +50,7 @@ RUNBOOKS: dict[str, dict[str, Option]] = {
     "sync_files": {},
     "failback": {**_ROLE, **_LIMITS, **_REJOIN, **_CATCHUP},
     "fence": {**_FENCE, "drain": NUMBER},
-    "unfence": {**_FENCE, "peer_is": _PEER_IS},
+    "unfence": {**_FENCE, "drivers": _UNFENCE, "peer_is": _PEER_IS},
     "backup": {
         "from": NODE, "verify": Option("words", ("full", "quick")), "keep": NUMBER, "directory": TEXT,
         "only": Option("words", ("binlogs",)), "fetch": TEXT, "timeout": NUMBER, "report_file": FILE,
