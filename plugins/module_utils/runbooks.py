@@ -36,7 +36,7 @@ _LIMITS = {
     "require_semi_sync": YESNO, "report_file": FILE,
 }  # fmt: skip
 _REPORT = {"output": Option("words", ("table", "json")), "output_file": FILE}
-_REJOIN = {"discard": YESNO, "deadline": NUMBER}
+_REJOIN = {"discard": YESNO, "copy_deadline": NUMBER}
 _CATCHUP = {"timeout": NUMBER}
 _FENCE = {"node": Option("node", required=True), "drivers": _DRIVERS}
 
@@ -45,7 +45,7 @@ RUNBOOKS: dict[str, dict[str, Option]] = {
     "check": {**_REPORT, "fail_on": Option("words", ("never", "warn", "fail"))},
     "switchover": {**_ROLE, **_LIMITS},
     "failover": {**_ROLE, "peer_is": _PEER_IS, "force_fence": YESNO, "give_up_rescue": YESNO, "deadline": NUMBER, "report_file": FILE},
-    "rejoin": _REJOIN,
+    "rejoin": {**_REJOIN, "deadline": NUMBER},
     "catchup": _CATCHUP,
     "sync_files": {},
     "failback": {**_ROLE, **_LIMITS, **_REJOIN, **_CATCHUP},

@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+from jinja2 import Environment
 
 from ansible_collections.tandem.lemp.plugins.module_utils.runbooks import RUNBOOKS, faults, strangers
 
@@ -69,6 +71,25 @@ def test_what_makes_no_sense_is_named(runbook, said, words):
 )
 def test_what_makes_sense_is_left_alone(runbook, said):
     assert told(runbook, **said) == ""
+
+
+def seed_timeout(**said):
+    """As rejoin.yml works it out; None: the module's own."""
+    play = yaml.safe_load((ROOT / "playbooks" / "rejoin.yml").read_text(encoding="utf-8"))[-1]
+    text = Environment(autoescape=True).from_string(play["module_defaults"]["tandem.lemp.rejoin"]["seed_timeout"]).render(omit="", **said)
+    return int(text) if text else None
+
+
+def test_the_deadline_of_a_failback_is_not_that_of_the_copy():
+    imported = [play for play in yaml.safe_load((ROOT / "playbooks" / "failback.yml").read_text(encoding="utf-8"))
+                if play.get("ansible.builtin.import_playbook") == "rejoin.yml"]  # fmt: skip
+    within = imported[0].get("vars", {})
+    assert seed_timeout(**within, deadline=20) is None
+    assert seed_timeout(**within, deadline=20, copy_deadline=3600) == 3600
+    assert told("failback", deadline=20, copy_deadline=3600) == ""
+    assert seed_timeout(deadline=3600) == seed_timeout(copy_deadline=3600) == 3600
+    assert seed_timeout() is None
+    assert told("rejoin", deadline=3600) == told("rejoin", copy_deadline=3600) == ""
 
 
 def test_what_nobody_looks_at_is_told_of():
