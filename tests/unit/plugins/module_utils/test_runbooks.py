@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 from jinja2 import Environment
+from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.tandem.lemp.plugins.module_utils.runbooks import RUNBOOKS, faults, strangers
 
@@ -90,6 +92,28 @@ def test_the_deadline_of_a_failback_is_not_that_of_the_copy():
     assert seed_timeout(deadline=3600) == seed_timeout(copy_deadline=3600) == 3600
     assert seed_timeout() is None
     assert told("rejoin", deadline=3600) == told("rejoin", copy_deadline=3600) == ""
+
+
+def ends_before_its_plan(**said):
+    """Whether switchover.yml, told this, ends as one with nothing to do. The primary is node-a."""
+    play = yaml.safe_load((ROOT / "playbooks" / "switchover.yml").read_text(encoding="utf-8"))[-1]
+    ends = list(itertools.takewhile(lambda task: task["name"] != "Make the plan", play["tasks"]))[-1]
+    assert ends["ansible.builtin.meta"] == "end_play"
+    env = NativeEnvironment()
+    env.filters["bool"] = lambda value: str(value).lower() in ("true", "yes", "1")
+    scope = {"inventory_hostname": "node-a", **said}
+    scope.update({name: env.from_string(text).render(scope) for name, text in play.get("vars", {}).items()})
+    return bool(env.from_string("{{ " + ends["when"] + " }}").render(scope))
+
+
+def test_a_switchover_to_the_primary_goes_on_where_the_addresses_are_asked_for():
+    assert ends_before_its_plan(to="node-a")
+    assert ends_before_its_plan(to="node-a", move_vips="false")
+    assert not ends_before_its_plan(to="node-a", move_vips="true")
+    assert not ends_before_its_plan(to="node-b")
+    home = {"switchover_defaults": {"to": "node-a", "move_vips": True}}
+    assert not ends_before_its_plan(**home)
+    assert ends_before_its_plan(**home, move_vips="no")
 
 
 def test_what_nobody_looks_at_is_told_of():
