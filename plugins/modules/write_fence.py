@@ -41,9 +41,11 @@ options:
         not the open one, since nobody could write anywhere.
       - V(grants) locks the accounts of applications and ends their sessions, past the binary log. It also keeps out an
         application that bypasses read_only.
+      - V(restore) is no fence, and only for O(state=unfenced). It forgets a restore that was killed, so that the agent decides again.
+        Nothing else is unfenced while its record is there.
     type: list
     elements: str
-    choices: [read_only, atlas, haproxy, grants]
+    choices: [read_only, atlas, haproxy, grants, restore]
     default: [read_only]
   peer_is:
     description: V(dead) says that somebody has made sure that the other node is powered off. An answer of it still counts more.
@@ -103,6 +105,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.fence.grants import Ac
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.haproxy import WriterPort
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import RESTORE, Restoring
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.actions import Actions
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.client import HandClient, peer_command
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
@@ -129,6 +132,7 @@ def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
     params: dict[str, t.Any] = module.params
     record = Record()
     drivers: list[Driver] = []
+    record = Record()
     for name in dict.fromkeys(params["drivers"]):
         if name == "read_only":
             drivers.append(
@@ -137,6 +141,8 @@ def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
                     peer_is_dead=params["peer_is"] == "dead", drain=params["drain"], timeout=params["timeout"],
                 )
             )  # fmt: skip
+        elif name == RESTORE:
+            drivers.append(Restoring(record))
         elif name == "haproxy":
             if not config.proxy.control:
                 raise Refused("This node has no HAProxy.", "Leave out the driver haproxy.")
@@ -161,7 +167,8 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["fenced", "unfenced"], "default": "fenced"},
             "drivers": {
-                "type": "list", "elements": "str", "choices": ["read_only", "atlas", "haproxy", "grants"], "default": ["read_only"],
+                "type": "list", "elements": "str", "choices": ["read_only", "atlas", "haproxy", "grants", "restore"],
+                "default": ["read_only"],
             },
             "peer_is": {"type": "str", "choices": ["unknown", "dead"], "default": "unknown"},
             "drain": {"type": "float", "default": 2},

@@ -13,6 +13,7 @@ from .atlas import AtlasOffline
 from .driver import Driver
 from .read_only import ReadOnly
 from .record import Record
+from .restoring import KILLED, RESTORE
 
 FENCED = "fenced"
 UNFENCED = "unfenced"
@@ -41,6 +42,8 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
     """
     outcome = Outcome()
     ordered = _ordered(drivers)
+    if any(driver.name == RESTORE for driver in ordered):
+        raise Refused("A restore is no fence.", "Name another driver.")
     if ordered and not any(driver.sufficient for driver in ordered):
         raise Refused(f"{ordered[0].name} alone is no fence: some sessions go on writing.", "Add the driver read_only.")
     late: list[Driver] = []
@@ -85,11 +88,16 @@ def _make(driver: Driver, record: Record) -> None:
 
 
 def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
-    """In the opposite order. Whether the database may open is asked before anything is changed: Refused where it may not."""
+    """In the opposite order. Whether the database may open is asked before anything is changed: Refused where it may not.
+
+    Nor is anything opened in the middle of a restore.
+    """
     outcome = Outcome()
     known = record.read()
     ordered = _ordered(drivers)
-    todo = []
+    todo: list[tuple[Driver, dict[str, t.Any] | None]] = []
+    if RESTORE in known and not any(driver.name == RESTORE for driver in ordered):
+        raise Refused("A restore works on this node.", KILLED)
     for driver in reversed(ordered):
         recorded = known.get(driver.name)
         was = driver.left() if isinstance(driver, AtlasOffline) else driver.fenced()
@@ -112,7 +120,8 @@ def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Ou
         stays = isinstance(driver, ReadOnly) and driver.stays_closed(recorded)
         if not stays:
             outcome.after[driver.name] = UNFENCED
-        outcome.actions.append(f"forget the fence by {driver.name}" if stays else f"unfence by {_what(driver)}")
+        forgotten = "forget the restore" if driver.name == RESTORE else f"forget the fence by {driver.name}" if stays else ""
+        outcome.actions.append(forgotten or f"unfence by {_what(driver)}")
         if not dry_run:
             driver.unfence(recorded)
             record.drop(driver.name)
