@@ -27,6 +27,7 @@ from ..state import ServerState
 
 # Seconds.
 _CLOSE = 1.0
+_KILLED = 1.0
 _ATTACHED = 10.0
 _FOLLOWED = 0.5
 _COPIED = 7200.0
@@ -54,6 +55,7 @@ class Acts:
         self.node, self.peer = node, peer
         self._paths = {node: here, peer: there}
         self._ready: dict[str, HandClient] = {}
+        self._executioner: HandClient | None = None
 
     # Hands.
 
@@ -63,6 +65,9 @@ class Acts:
             if name not in self._ready:
                 with contextlib.suppress(TandemError):
                     self._ready[name] = self._greeted(name)
+        if self._executioner is None:
+            with contextlib.suppress(TandemError):
+                self._executioner = self._greeted(self.node)
 
     def _greeted(self, name: str) -> HandClient:
         hand = HandClient(name, SocketLine(self._paths[name]))
@@ -88,6 +93,8 @@ class Acts:
         """Close all that is ready."""
         while self._ready:
             self._ready.popitem()[1].close()
+        if self._executioner is not None:
+            self._executioner.close()
 
     @contextlib.contextmanager
     def _hand(self, name: str) -> t.Iterator[HandClient]:
@@ -112,14 +119,21 @@ class Acts:
 
     # This node.
 
-    def close(self) -> str:
-        """Close this node's database, whatever else runs here."""
+    def close(self, seconds: float = _CLOSE) -> str:
+        """Close this node's database, whatever else runs here. What is not closed after so many seconds is killed."""
         with self._hand(self.node) as hand:
-            return str(hand.call("shut", _CLOSE + 10, seconds=_CLOSE)["how"])
+            return str(hand.call("shut", seconds + 10, seconds=seconds)["how"])
 
     def kill(self) -> str:
-        """End the server of this node. It comes back closed."""
-        with self._hand(self.node) as hand:
+        """End the server of this node. It comes back closed.
+
+        The hand for this does nothing else: the one that closes may hang. It is not greeted first: that would be a wait.
+        """
+        ready, self._executioner = self._executioner, None
+        if ready is not None:
+            with contextlib.suppress(TandemError), contextlib.closing(ready):
+                return str(ready.call("shut", _KILLED, seconds=0)["how"])
+        with contextlib.closing(self._greeted(self.node)) as hand:
             return str(hand.call("shut", seconds=0)["how"])
 
     def end_atlas(self) -> str:

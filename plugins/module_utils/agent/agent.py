@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The agent of one node: what the daemon sees goes through the state machine, and what that says is done.
 
-Everything here runs in the daemon's event loop, and nothing waits: operations have a thread of their own, and so has
-closing, which must never wait for an operation.
+Everything here runs in the daemon's event loop, and nothing waits: operations have a thread of their own, so has closing,
+which must never wait for an operation, and so has killing, which must never wait for a close that hangs.
 """
 
 from __future__ import annotations
@@ -99,11 +99,13 @@ class Agent:
         self._alarms: set[str] = set()
         self._operations = ThreadPoolExecutor(1, thread_name_prefix="operation")
         self._closer = ThreadPoolExecutor(1, thread_name_prefix="closing")
+        self._killer = ThreadPoolExecutor(1, thread_name_prefix="killing")
         self._looker = ThreadPoolExecutor(1, thread_name_prefix="comparing")
         self._job: Future[None] | None = None
         self._doing: Action | None = None
         self._later: Action | None = None
         self._closing: Future[None] | None = None
+        self._killing: Future[None] | None = None
         self._looking: Future[None] | None = None
         self._warm_at = 0.0
         self._armed, self._armed_at = True, 0.0
@@ -244,7 +246,7 @@ class Agent:
         decision = self.decision
         if decision is None or decision.rule != STAY or decision.actions or decision.alarms:
             return False
-        busy = self._later is not None or any(job is not None and not job.done() for job in (self._job, self._closing))
+        busy = self._later is not None or any(job is not None and not job.done() for job in (self._job, self._closing, self._killing))
         return settled(decision) and not busy
 
     @property
@@ -286,10 +288,12 @@ class Agent:
         elif action is Action.RELEASE_LEASE:
             if self._witness is not None:
                 self._witness.release()
-        elif action in (Action.CLOSE_SELF, Action.KILL_SELF):
+        elif action is Action.CLOSE_SELF:
             if self._closing is None or self._closing.done():
-                what = self._acts.kill if action is Action.KILL_SELF else self._acts.close
-                self._closing = self._closer.submit(self._run, action, what)
+                self._closing = self._closer.submit(self._run, action, lambda: self._acts.close(self.policy.close_within))
+        elif action is Action.KILL_SELF:
+            if self._killing is None or self._killing.done():
+                self._killing = self._killer.submit(self._run, action, self._acts.kill)
         elif action in _LATER:
             self._later = action
         elif self._job is None or self._job.done():
@@ -425,7 +429,7 @@ class Agent:
 
     def close(self) -> None:
         """The end of the daemon. An operation that runs is ended by its hands."""
-        for pool in (self._operations, self._closer, self._looker):
+        for pool in (self._operations, self._closer, self._killer, self._looker):
             pool.shutdown(wait=False, cancel_futures=True)
         if self._witness is not None:
             self._witness.close()

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
 from dataclasses import replace
 
 from ..errors import StatementFailed, TandemError
@@ -23,14 +25,24 @@ _PAUSE = 0.01
 def shut(config: HandConfig, runner: Runner, seconds: float) -> str:
     """Closed for writes in time: a server that does not obey is killed. It comes back closed.
 
-    seconds: 0 kills it at once. Returns how.
+    seconds: for all of it, however many statements that takes; 0 kills it at once. Returns how.
     """
     if seconds <= 0:
         return _kill(config, runner)
+    thread = ThreadPoolExecutor(1)
     try:
-        server = Server.at(replace(config.root(), connect_timeout=seconds, read_timeout=seconds))
-    except TandemError:
+        thread.submit(_close, config, seconds).result(seconds)
+        return CLOSED
+    except (TandemError, TooLate):
+        # A thread that hangs ends with its connection, which the server takes along.
         return _kill(config, runner)
+    finally:
+        thread.shutdown(wait=False)
+
+
+def _close(config: HandConfig, seconds: float) -> None:
+    """Raises TandemError where it cannot be closed, or does not answer."""
+    server = Server.at(replace(config.root(), connect_timeout=seconds, read_timeout=seconds))
     try:
         if config.engine == MARIADB:
             _close_at_once(server)
@@ -38,9 +50,6 @@ def shut(config: HandConfig, runner: Runner, seconds: float) -> str:
         for session in server.sessions(config.own_accounts):
             server.kill(session.id)
         server.close_for_writes(wait=max(1, int(seconds)))
-        return CLOSED
-    except TandemError:
-        return _kill(config, runner)
     finally:
         server.close()
 

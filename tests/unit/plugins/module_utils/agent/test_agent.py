@@ -33,6 +33,8 @@ class Acts:
         self.done: list[str] = []
         self.wait = threading.Event()
         self.wait.set()
+        self.closes = threading.Event()  # while it is not set, a close hangs
+        self.closes.set()
         self.error: Exception | None = None
         self.compared = Compared(True, False)
 
@@ -43,8 +45,10 @@ class Acts:
             raise self.error
         return what
 
-    def close(self) -> str:
+    def close(self, seconds: float = 1.0) -> str:
+        assert seconds == POLICY.close_within
         self.done.append("close")
+        self.closes.wait(10)
         return "closed"
 
     def kill(self) -> str:
@@ -220,6 +224,22 @@ def test_closing_waits_for_no_operation(agent: Agent, acts: Acts) -> None:
     agent._do(Action.CLOSE_SELF, agent.decision)  # type: ignore[arg-type]
     wait(lambda: acts.done == ["close"])
     acts.wait.set()
+
+
+def test_a_close_that_hangs_is_followed_by_a_kill_in_time(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """The kill waits for no close: the peer opens when close_within and kill_within are over."""
+    be_replica(agent)
+    acts.closes.clear()
+    now = began = module.clock()
+    monkeypatch.setattr(module, "clock", lambda: now)
+    open_here = replace(REPLICA, database=Database.OPEN)
+    while Action.KILL_SELF not in agent.step(open_here).actions:
+        now += POLICY.tick
+        assert now - began <= POLICY.close_within + 2 * POLICY.tick
+    wait(lambda: "kill" in acts.done)
+    assert agent._closing is not None and not agent._closing.done()
+    acts.closes.set()
+    wait(agent._closing.done)
 
 
 def test_only_the_last_word_on_semi_sync_counts(agent: Agent, acts: Acts) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,3 +63,16 @@ def test_mysql_waits_on_when_a_session_is_killed_so_they_are_ended_first(monkeyp
     server = Server(busy=0)
     shut(monkeypatch, server, "mysql")
     assert server.told == ["ended 7", "closed"]
+
+
+def test_a_server_that_does_not_answer_is_killed_in_time_however_many_statements_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each statement may wait for as long as all of them together."""
+    released = threading.Event()
+
+    class Hangs(Server):
+        def close_for_writes(self, wait: int | None = None) -> None:
+            assert released.wait(20)
+
+    how, ran = shut(monkeypatch, Hangs(busy=0))
+    assert not released.is_set() and how == "killed" and ran[0][:3] == ["systemctl", "kill", "--signal=KILL"]
+    released.set()

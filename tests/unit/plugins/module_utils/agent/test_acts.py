@@ -1,0 +1,100 @@
+"""The agent reaches the hands behind real sockets; hands that are asked are real ones too."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Acts
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.serve import Hand
+
+
+class Node:
+    """Starts a hand for each connection, as systemd does. A close hangs until it is released."""
+
+    config = SimpleNamespace(node=SimpleNamespace(name="node-a"))
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.hands = 0
+        self.released = threading.Event()
+        self.closing = threading.Event()
+        self.may_start = threading.Event()
+        self.may_start.set()
+        self.killed = 0
+
+    def shut(self, seconds: float) -> dict[str, str]:
+        if seconds:
+            self.closing.set()
+            assert self.released.wait(20)
+            return {"how": "closed"}
+        self.killed += 1
+        return {"how": "killed"}
+
+    def serve(self, handler: socketserver.StreamRequestHandler) -> None:
+        assert self.may_start.wait(20)
+        self.hands += 1
+        hand = Hand(self, lambda _text: None, self.directory / "journal", self.directory / "lock")  # type: ignore[arg-type]
+        hand.serve((line.decode() for line in handler.rfile), lambda text: handler.wfile.write(text.encode() + b"\n") and None)
+
+
+class Sockets(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path)
+
+    class Each(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            made.serve(self)
+
+    with Sockets(str(tmp_path / "here.sock"), Each) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield made
+        made.released.set()
+        made.may_start.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def acts(node: Node) -> Iterator[Acts]:
+    made = Acts("node-a", "node-b", str(node.directory / "here.sock"), str(node.directory / "peer.sock"))
+    yield made
+    made.forget()
+
+
+def test_a_kill_needs_neither_the_hand_that_hangs_nor_a_new_one(acts: Acts, node: Node) -> None:
+    acts.warm(peer=False)
+    closing = threading.Thread(target=acts.close)
+    closing.start()
+    assert node.closing.wait(10)
+    node.may_start.clear()  # a new hand takes its time
+    assert acts.kill() == "killed"
+    assert node.killed == 1 and not node.released.is_set()
+    node.released.set()
+    closing.join(10)
+
+
+def test_a_kill_where_no_hand_is_ready(acts: Acts, node: Node) -> None:
+    assert acts.kill() == "killed"
+    assert (node.hands, node.killed) == (1, 1)
+
+
+def test_a_hand_that_is_ready_to_kill_and_has_gone_is_replaced(acts: Acts, node: Node) -> None:
+    acts.warm(peer=False)
+    assert acts._executioner is not None
+    acts._executioner._line.close()
+    assert acts.kill() == "killed"
+    acts.warm(peer=False)
+    assert acts.kill() == "killed"
+    assert node.killed == 2
