@@ -109,7 +109,7 @@ class Agent:
         self._looking: Future[None] | None = None
         self._warm_at = 0.0
         self._armed, self._armed_at = True, 0.0
-        self._failed = False
+        self._failed = self._went_alone = False
         self._ended_at, self._foreign_at = 0.0, -math.inf
         self._complaint: tuple[Action, str] | None = None
         self._errant = ""
@@ -195,6 +195,7 @@ class Agent:
             paused_until=reading.number(said, "paused_until") or 0.0,
             acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
             frozen=now - self._last_step > self.policy.evidence_fresh,
+            went_alone=self._went_alone,
             atlas=seen.atlas,
         )
 
@@ -295,7 +296,7 @@ class Agent:
             if self._killing is None or self._killing.done():
                 self._killing = self._killer.submit(self._run, action, self._acts.kill)
         elif action in _LATER:
-            self._later = action
+            self._later, self._went_alone = action, False
         elif self._job is None or self._job.done():
             self._start(action, decision)
         self._do_later()
@@ -367,6 +368,7 @@ class Agent:
         if action in (Action.REJOIN, Action.REPLACE):
             self._errant, self._compared = "", Compared()
         self._armed = self._armed or action is Action.REARM
+        self._went_alone = self._went_alone or action is Action.GO_ALONE
         took = round((time.monotonic() - began) * 1000)
         LOG.warning("%s: done in %d ms: %s", action.value, took, said.replace("\n", " | "), extra=event("done", action=action.value, ms=took))
         self._note("done", {"action": action.value, "ms": took, "said": said})

@@ -177,6 +177,17 @@ class Facts(Contact):
         return self.view.acknowledged is True
 
     @cached_property
+    def commits_wait(self) -> bool:
+        """For a replica, as far as is known: the server waits by the look at it, or nobody has told it in this life of the daemon not to."""
+        return self.view.acknowledged is not None or not self.view.went_alone
+
+    @cached_property
+    def still_waits(self) -> bool:
+        tried = self.memory.alone_at
+        due = tried is None or self.view.now - tried >= self.policy.alone_every
+        return due and self.commits_wait and self.database_open and self.view.running in (Running.NONE, Running.FAILED)
+
+    @cached_property
     def unacknowledged(self) -> bool:
         since = self.memory.unacknowledged_since
         return since is not None and self.view.now - since >= self.policy.ask_alone_after

@@ -163,6 +163,8 @@ def _follow(policy: Policy, memory: Memory, view: View, row: Row) -> Memory:
             memory = replace(memory, takeover=False)
     if {Action.REJOIN, Action.REPLACE, Action.REARM, Action.FAILBACK} & set(row.actions):
         memory = replace(memory, tried_at=view.now)
+    if Action.GO_ALONE in row.actions:
+        memory = replace(memory, alone_at=view.now)
     if Action.REPLACE in row.actions:
         memory = replace(memory, replaced_at=view.now)
     for effect in row.effects:
@@ -262,6 +264,7 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     asked = view.now - (view.now if memory.started is None else memory.started)
     nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
     nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after)
+    waits = memory.state is State.ALONE and facts.commits_wait and waited >= policy.alone_after
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
     rows = [
         ("manual_failover_needed", manual and (facts.peer.takeover or (not facts.heard and waited >= policy.promote_after))),
@@ -273,8 +276,8 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
         ("both_masters", view.both_masters),
         ("address_elsewhere", facts.taken_elsewhere),
         ("isolated", memory.state is State.ISOLATED),
-        ("alone", memory.state is State.ALONE),
-        ("writes_wait_for_the_replica", memory.state is State.GOING_ALONE and waited >= policy.alone_after),
+        ("alone", memory.state is State.ALONE and not waits),
+        ("writes_wait_for_the_replica", waits or (memory.state is State.GOING_ALONE and waited >= policy.alone_after)),
         ("nobody_is_primary", nobody),
         ("opened_by_somebody_else", rule == "opened_by_somebody"),
         ("witness_not_reachable", policy.witness and not view.witness.reachable and asked >= policy.start_wait),

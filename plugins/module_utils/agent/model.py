@@ -165,6 +165,7 @@ class View:
     atlas: tuple[str, ...] = ()  # what is wrong with this node's Atlas: names of alarms
     both_masters: bool = False  # keepalived holds the addresses on both nodes, and that has lasted
     frozen: bool = False  # this process has just stood still for longer than evidence_fresh
+    went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ class Memory:
     out_of_step_since: float | None = None
     tried_at: float | None = None  # rejoin or rearm
     replaced_at: float | None = None
+    alone_at: float | None = None  # GO_ALONE
     rearm_pause: float = 0.0  # after how long it is tried again
     renewed_at: float | None = None
 

@@ -54,6 +54,7 @@ class Policy:
     lease: float = 4.0
     renew_every: float = 1.0
     ask_alone_after: float = 1.0  # without an acknowledgement from the replica
+    alone_every: float = 1.0  # it is said again while commits wait for nobody by its state, and do wait
     alone_after: float = 3.0  # of silence, on evidence alone: after the peer would have promoted, and shown it
     rearm_wait: float = 5.0  # for the replica's first acknowledgement
     takeover_wait: float = 1.0  # for the peer to begin, before the own database is opened again

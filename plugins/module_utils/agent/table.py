@@ -74,7 +74,7 @@ TABLE: tuple[Row, ...] = (
     _row(S.STARTING, "foreign_operation", S.OPERATION, [], "an operation of a person works on this node"),
     _row(S.STARTING, "first_with_replica", S.PRIMARY, [E.ARMED_TERM], "a new pair: opened by a person, the peer is closed and acknowledges"),
     _row(S.STARTING, "first", S.ALONE, [A.GO_ALONE, E.ORDERED_TERM, E.SEAL], "a new pair: opened by a person, and the peer is closed"),
-    _row(S.STARTING, "resumes_alone", S.ALONE, [], "the daemon was restarted beside the only writer"),
+    _row(S.STARTING, "resumes_alone", S.ALONE, [A.GO_ALONE], "the daemon was restarted beside the only writer"),
     _row(S.STARTING, "resumes", S.PRIMARY, [], "the daemon was restarted beside the primary, and the peer is closed"),
     _row(S.STARTING, "start_over", S.CLOSED, [A.CLOSE_SELF], "closed, or open without a sign that it may be; who is primary is not known"),
     # Closed.
@@ -134,6 +134,7 @@ TABLE: tuple[Row, ...] = (
     # The primary without a replica.
     _row(S.ALONE, "foreign_operation", S.OPERATION, [], "an operation of a person works on this node"),
     *_fences(S.ALONE, ask=False),
+    _row(S.ALONE, "still_waits", S.ALONE, [A.GO_ALONE], "commits may still wait for the replica: once more"),
     _row(S.ALONE, "peer_in_step", S.REARMING, [A.REARM], "the replica is in step: waiting for it again"),
     _row(S.REARMING, "foreign_operation", S.OPERATION, [], "an operation of a person works on this node"),
     *_fences(S.REARMING, ask=False),

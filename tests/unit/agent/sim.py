@@ -107,7 +107,7 @@ class Server:
         self.witness_at = self.witness_until = -9.0
         self.running = Running.NONE
         self.operation = 0
-        self.closing = False
+        self.closing = self.went_alone = False
         self.inbox: list[t.Any] = []
         self.unread: list[int] = []
         self.ahead: bool | None = None
@@ -160,6 +160,7 @@ class Server:
             order=self.order,
             paused_until=self.paused_until,
             acknowledged_at=self.acknowledged_at,
+            went_alone=self.went_alone,
         )
 
     def server_life_of_peer_is_same(self) -> bool:
@@ -497,6 +498,7 @@ class World:
             seconds = rng.uniform(0.05, 0.3) if rng.random() < 0.7 else rng.uniform(0.3, 1.5)
             later(seconds, lambda: self.opened(server, action, number))
         elif action is Action.GO_ALONE:
+            server.went_alone = False
             later(rng.uniform(0.01, 0.3), lambda: self.alone(server))
         elif action is Action.REARM:
             later(rng.uniform(0.01, 0.3), lambda: self.rearm(server))
@@ -544,7 +546,10 @@ class World:
 
     def alone(self, server: Server) -> None:
         if server.memory.state is State.ALONE and server.database is Database.OPEN and not server.stalled:
-            server.armed = False
+            if self.setup.action_failures and self.rng.random() < self.setup.action_failures:
+                self.log(f"{server.name}: {Action.GO_ALONE.value} failed")
+                return
+            server.armed, server.went_alone = False, True
             done, server.pending = server.pending, set()
             self.acknowledge(server, done)
 

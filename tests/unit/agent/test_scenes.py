@@ -505,6 +505,47 @@ def test_a_primary_that_was_not_answered_does_not_go_alone() -> None:
     assert world.servers[B].rows >= world.acked
 
 
+def loses_its_replica(world: World) -> None:
+    world.crash(world.servers[B], None)
+    world.until(lambda: world.state(A) is State.ALONE, 6)
+
+
+def test_going_alone_is_asked_for_again_where_it_fails() -> None:
+    world = pair()
+    world.setup.action_failures = 1.0
+    loses_its_replica(world)
+    world.run_until(world.now + 4)
+    a = world.servers[A]
+    assert a.armed and a.decision is not None
+    assert "writes_wait_for_the_replica" in a.decision.alarms and "alone" not in a.decision.alarms
+    world.setup.action_failures = 0.0
+    world.until(lambda: not a.armed, 1.6)
+    world.run_until(world.now + 1)
+    assert a.decision.alarms == ("alone",) and a.decision.actions == ()
+
+
+def test_a_daemon_that_is_restarted_beside_the_only_writer_says_again_that_commits_wait_for_nobody() -> None:
+    """The one before may have ended before it could say so."""
+    world = pair()
+    a = world.servers[A]
+    loses_its_replica(world)
+    world.until(lambda: not a.armed, 1.6)
+    a.armed = True
+    world.restart_agent(a, 0.5)
+    world.until(lambda: a.agent_up and world.state(A) is State.ALONE, 10)
+    world.until(lambda: not a.armed, 1.6)
+    assert "[resumes_alone]" in "\n".join(world.lines)
+
+
+def test_a_primary_whose_commits_wait_although_it_is_alone_says_again_that_they_need_not() -> None:
+    world = pair()
+    a = world.servers[A]
+    loses_its_replica(world)
+    world.until(lambda: not a.armed, 1.6)
+    a.armed = True  # somebody has set the server so
+    world.until(lambda: not a.armed, 1.6)
+
+
 def test_a_claim_needs_the_answer_of_the_other_one() -> None:
     world = pair()
     for server in world.servers.values():

@@ -255,6 +255,24 @@ def test_only_the_last_word_on_semi_sync_counts(agent: Agent, acts: Acts) -> Non
     wait(lambda: acts.done == ["rejoin", "go alone"])
 
 
+def test_a_primary_that_is_alone_says_so_to_its_server_until_that_has_heard(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """A daemon that was restarted beside the only writer. Its first hand is lost."""
+    now = module.clock()
+    monkeypatch.setattr(module, "clock", lambda: now)
+    alone = Seen(database=Database.OPEN, heard={"outside": None, "inside": None}, knock=False, gateway=0.1)
+    agent.memory = Memory(term=Term(5, "node-a", True), sealed=True)
+    acts.error = OperationFailed("The hand has ended.")
+    for seconds in (2.5, 5.0):
+        end = now + seconds
+        while now < end:
+            agent.step(alone)
+            wait(lambda: agent._job is None or agent._job.done())
+            now += POLICY.tick
+        assert agent.memory.state is State.ALONE
+        acts.error = None
+    assert acts.done == ["go alone"] * 4  # three of them in vain
+
+
 def test_extra_transactions_stop_a_rejoin_for_good(agent: Agent, acts: Acts) -> None:
     acts.error = Errant("3 too many", "Run playbooks/rejoin.yml.")
     lost = replace(REPLICA, follows_peer=False, replicates=False, lag=None)
