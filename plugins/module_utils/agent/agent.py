@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import Refused, TandemError
 from ..hand import lock
 from ..plan import Undone
-from . import reading
+from . import orders, reading
 from .acts import Acts, Compared, Errant
 from .journald import event
 from .machine import STAY, Decision, settled, step
@@ -96,6 +96,8 @@ class Agent:
         self._compared, self._compared_at = Compared(), 0.0
         self._last_step = clock()
         self._said: dict[str, t.Any] = {}
+        self._boot = orders.boot()
+        self._forgotten: t.Any = None  # the moment of the order that has been followed, or does not count any more
         self._alarms: set[str] = set()
         self._operations = ThreadPoolExecutor(1, thread_name_prefix="operation")
         self._closer = ThreadPoolExecutor(1, thread_name_prefix="closing")
@@ -159,6 +161,9 @@ class Agent:
         self._last_step = now
         for action in actions:
             self._do(action, decision)
+        if view.order is Order.OPEN and decision.facts.peer_writes:
+            LOG.warning("the order to open is forgotten: the peer lives, and its database is open")
+            self.forget_order()
         self._look(seen, now)
         return decision
 
@@ -171,6 +176,8 @@ class Agent:
         last_heard = max((now - age for age in seen.heard.values() if age is not None), default=now)
         promotable = self._in_step_at is not None and self._in_step_at >= last_heard - _STILL_IN_STEP
         said = self._said
+        if said.get("order") and orders.standing(said, now, self._boot) is Order.NONE:
+            self.forget_order()
         if (self._order() is Order.REJOIN and in_step) or (self._order() is Order.OPEN and seen.database is Database.OPEN):
             self.forget_order()
         extra = True if self._errant else self._compared.extra
@@ -213,10 +220,9 @@ class Agent:
             self._note("acknowledged", {"reason": "a person has said so at the other node"})
 
     def _order(self) -> Order:
-        try:
-            return Order(self._said.get("order") or "none")
-        except ValueError:
-            return Order.NONE
+        """It is not followed twice, even if it cannot be taken off the disk."""
+        given = self._said.get("order_at")
+        return Order.NONE if given is not None and given == self._forgotten else orders.standing(self._said, clock(), self._boot)
 
     def _running(self, looked: float = math.inf) -> Running:
         """looked: an operation of a person lasts until its outcome has been seen."""
@@ -235,11 +241,15 @@ class Agent:
         return self.memory.state in (State.OPERATION, State.PAUSED) or (self._job is not None and not self._job.done())
 
     def forget_order(self) -> None:
-        """It has been followed."""
+        """It has been followed, or it does not count any more."""
+        given = self._said.get("order_at", "")
+        if given == self._forgotten:
+            return
+        self._forgotten = given
         try:
             self._store.say(order="")
         except OSError as error:
-            LOG.error("an order that was followed cannot be forgotten: %s", error)
+            LOG.error("an order that does not count any more cannot be forgotten: %s", error)
 
     @property
     def calm(self) -> bool:

@@ -9,11 +9,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from .contact import Contact, answers, yes
+from .contact import answers, yes
 from .model import OPEN_STATES, SEIZING, Blocker, Database, Order, Running, State
+from .own import Own
 from .policy import AUTOMATIC, WHEN_IN_SYNC
 
-NOT_OPEN = (Database.CLOSED, Database.GONE)
 # A peer that is fenced, and will not open while this node asks whether it may.
 _WAITING = frozenset(
     {State.STARTING, State.CLOSED, State.ISOLATED, State.REPLICA, State.REJOINING, State.DIVERGED, State.PAUSED, State.CLAIMING}
@@ -21,7 +21,7 @@ _WAITING = frozenset(
 
 
 @dataclass(frozen=True)
-class Facts(Contact):
+class Facts(Own):
     """Each public property that says True or False is a condition of the table."""
 
     # Authority.
@@ -117,45 +117,11 @@ class Facts(Contact):
     def superseded(self) -> bool:
         return self.memory.term.writer == self.policy.peer
 
-    # The own database.
-
-    @cached_property
-    def database_open(self) -> bool:
-        return self.view.database is Database.OPEN
-
-    @cached_property
-    def opened_by_somebody(self) -> bool:
-        return self.database_open and self.memory.closing_since is None
-
-    @cached_property
-    def database_closed(self) -> bool:
-        return self.view.database is Database.CLOSED
-
-    @cached_property
-    def database_gone(self) -> bool:
-        return self.view.database is Database.GONE
-
-    @cached_property
-    def database_shut(self) -> bool:
-        return self.view.database in NOT_OPEN
-
-    @cached_property
-    def database_known(self) -> bool:
-        return self.view.database in (Database.OPEN, *NOT_OPEN)
-
-    @cached_property
-    def stalled_too_long(self) -> bool:
-        since = self.memory.stalled_since
-        return since is not None and self.view.now - since >= self.policy.stall_patience
+    # The own database and the peer.
 
     @cached_property
     def stall_decides(self) -> bool:
         return self.stalled_too_long and self.policy.stall_failover and self.able_peer
-
-    @cached_property
-    def extra_transactions(self) -> bool:
-        """And nobody is about to replace them."""
-        return self.view.extra is True and self.view.running is not Running.OWN
 
     @cached_property
     def replace_due(self) -> bool:
@@ -165,40 +131,15 @@ class Facts(Contact):
         return may and due and self.extra_transactions and self.peer_open and self.view.running is Running.NONE
 
     @cached_property
-    def no_extra_transactions(self) -> bool:
-        return self.view.extra is False
-
-    @cached_property
-    def in_step(self) -> bool:
-        return self.view.in_step
-
-    @cached_property
-    def acknowledged(self) -> bool:
-        return self.view.acknowledged is True
-
-    @cached_property
-    def commits_wait(self) -> bool:
-        """For a replica, as far as is known: the server waits by the look at it, or nobody has told it in this life of the daemon not to."""
-        return self.view.acknowledged is not None or not self.view.went_alone
-
-    @cached_property
-    def still_waits(self) -> bool:
-        tried = self.memory.alone_at
-        due = tried is None or self.view.now - tried >= self.policy.alone_every
-        return due and self.commits_wait and self.database_open and self.view.running in (Running.NONE, Running.FAILED)
-
-    @cached_property
-    def unacknowledged(self) -> bool:
-        since = self.memory.unacknowledged_since
-        return since is not None and self.view.now - since >= self.policy.ask_alone_after
-
-    # The peer.
-
-    @cached_property
     def peer_open(self) -> bool:
         """The peer is the writer, and says so."""
         opened = self.peer.database is Database.OPEN or self.peer.state in OPEN_STATES - {State.OPERATION}
         return self.heard and opened and self.memory.term.writer == self.policy.peer
+
+    @cached_property
+    def peer_writes(self) -> bool:
+        """Whoever the writer should be."""
+        return self.peer_open or (self.heard and self.peer.database is Database.OPEN)
 
     @cached_property
     def no_primary(self) -> bool:
@@ -493,7 +434,7 @@ class Facts(Contact):
 
     @cached_property
     def person_says_open(self) -> bool:
-        return self.view.order is Order.OPEN and self.database_closed and not self.peer_open
+        return self.view.order is Order.OPEN and self.database_closed and not self.peer_writes
 
     @cached_property
     def person_says_rejoin(self) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .facts import NOT_OPEN, Facts
+from .facts import Facts
 from .model import OPEN_STATES, SEIZING, Action, Blocker, Database, Memory, Running, Said, State, Term, View
+from .own import NOT_OPEN
 from .policy import AUTOMATIC, Policy
 from .table import Effect, Row, choose
 

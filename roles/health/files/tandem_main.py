@@ -18,7 +18,9 @@ from dataclasses import asdict
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 sys.dont_write_bytecode = True
 
-from tandem_engine.agent.acts import Acts  # noqa: E402 - the path comes first
+from tandem_engine.agent import orders  # noqa: E402 - the path comes first
+from tandem_engine.agent.acts import Acts  # noqa: E402
+from tandem_engine.agent.model import Order  # noqa: E402
 from tandem_engine.agent.store import Store  # noqa: E402
 from tandem_engine.agent.why import HELD  # noqa: E402
 from tandem_engine.drill import fault as faults  # noqa: E402
@@ -174,8 +176,15 @@ def order_open(args: argparse.Namespace) -> int:
     if not args.yes:
         raise Refused("Only if the other node is surely off: what it has alone would be lost, and two primaries would be worse.",
                       "Look at it, then say --yes.")  # fmt: skip
-    Store(DIRECTORY).say(order="open")
-    print("The agent opens this node's database. See: tandem status")
+    seen = status()
+    agent_of(seen)
+    peer = seen["peer"]
+    if seen["database"]["role"] == "primary":
+        raise Refused("The database of this node takes writes already.", "Nothing was changed.")
+    if peer["alive"] and ((peer["state"] or {}).get("role") == "primary" or (peer["agent"] or {}).get("database") == "open"):
+        raise Refused(f"{peer['node']} is alive, and its database takes writes.", "tandem switchover moves its role, or tandem failover if it is ill.")
+    Store(DIRECTORY).say(**orders.given(Order.OPEN))
+    print(f"The agent opens this node's database, or forgets that after {orders.LASTS:g} s. See: tandem status")
     return 0
 
 

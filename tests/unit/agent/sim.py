@@ -14,7 +14,7 @@ import random
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.tandem.lemp.plugins.module_utils.agent import machine
+from ansible_collections.tandem.lemp.plugins.module_utils.agent import machine, orders
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.echo import Echoes
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import (
     Action,
@@ -87,7 +87,7 @@ class Server:
         self.life = self.server_life = 0
         self.vip = False
         self.vrrp_silent_since: float | None = None
-        self.order = Order.NONE
+        self._order, self._order_at = Order.NONE, 0.0
         self.paused_until = 0.0
         self.acknowledged_at = 0.0
         self.forget()
@@ -113,6 +113,14 @@ class Server:
         self.ahead: bool | None = None
         self.extra: bool | None = None
         self.compared_at = -9.0
+
+    @property
+    def order(self) -> Order:
+        return self._order if self.world.now - self._order_at <= orders.LASTS else Order.NONE
+
+    @order.setter
+    def order(self, order: Order) -> None:
+        self._order, self._order_at = order, self.world.now
 
     @property
     def local(self) -> float:
@@ -215,6 +223,8 @@ class Server:
         self.decision = decision
         if entered:
             self.world.entered(decision.state)
+        if view.order is Order.OPEN and decision.facts.peer_writes:
+            self.order = Order.NONE
         if self.running is Running.FAILED and decision.state not in (State.PROMOTING, State.OPENING):
             self.running = Running.NONE
         for action in decision.actions:
@@ -391,6 +401,7 @@ class World:
 
     def boot(self, server: Server) -> None:
         server.up = True
+        server.order = Order.NONE
         server.life += 1
         server.database = Database.GONE
         server.stalled = server.node_frozen = server.agent_frozen = False

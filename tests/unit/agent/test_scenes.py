@@ -329,6 +329,40 @@ def test_manual_promotes_nobody_until_a_person_does() -> None:
     world.until(lambda: world.servers[B].open, 4)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 60.0])
+def test_an_order_that_was_given_while_the_primary_is_open_opens_nothing_later(seconds: float) -> None:
+    world = pair()
+    world.servers[B].order = Order.OPEN
+    world.run_until(world.now + seconds)
+    cut(world, *NETWORKS)
+    world.run_until(world.now + 0.8)
+    world.heal()
+    world.run_until(world.now + 5)
+    assert world.writers() == [A]
+
+
+def test_an_order_that_could_not_be_followed_is_forgotten_after_a_minute() -> None:
+    world = pair(policy={"failover": "manual"})
+    b = world.servers[B]
+    world.crash(world.servers[A], None)
+    world.stall(b, 62.0)
+    b.order = Order.OPEN
+    world.run_until(world.now + 61)
+    never(world, B, 10)
+    b.order = Order.OPEN
+    world.until(lambda: b.open, 4)
+
+
+def test_an_order_does_not_survive_a_reboot() -> None:
+    world = pair(policy={"failover": "manual"})
+    b = world.servers[B]
+    world.crash(world.servers[A], None)
+    world.stall(b, 9.0)
+    b.order = Order.OPEN
+    world.crash(b, 3.0)
+    never(world, B, 15)
+
+
 def test_maintenance_decides_nothing_and_ends_by_itself() -> None:
     world = pair()
     for server in world.servers.values():

@@ -10,9 +10,18 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import agent as module
+from ansible_collections.tandem.lemp.plugins.module_utils.agent import orders
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Compared, Errant
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.agent import Agent, Seen
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Database, Memory, Said, State, Term
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import (
+    Action,
+    Database,
+    Memory,
+    Order,
+    Said,
+    State,
+    Term,
+)
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Policy
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.store import Store
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spoken
@@ -170,7 +179,7 @@ def test_a_replica_is_calm_until_something_happens(agent, monkeypatch) -> None:
     assert not agent.undisturbed
 
 
-def full_disk(_memory: Memory) -> None:
+def full_disk(*_memory: Memory, **_words: object) -> None:
     raise OSError("no space")
 
 
@@ -325,6 +334,58 @@ def test_a_node_that_a_restore_holds_is_left_alone_until_it_is_given_back(agent:
     told(agent, PRIMARY)
     agent.step(REPLICA)
     assert not agent.status()["held"] and agent.memory.state is not State.OPERATION
+
+
+def silence(agent: Agent, acts: Acts) -> bool:
+    """The peer is not heard, and nothing proves that it is dead. Is this node promoted?"""
+    agent.step(replace(REPLICA, heard={"outside": 5.0, "inside": 5.0}))
+    return agent.memory.state is State.PROMOTING
+
+
+def test_an_order_to_open_is_followed_within_its_minute(agent: Agent, acts: Acts) -> None:
+    be_replica(agent)
+    agent._store.say(**orders.given(Order.OPEN))
+    assert silence(agent, acts)
+    wait(lambda: bool(acts.done))
+    assert acts.done[0].startswith("promote")
+
+
+@pytest.mark.parametrize("why", ["a minute is over", "another boot", "nobody knows when"])
+def test_an_old_order_to_open_is_forgotten(agent: Agent, acts: Acts, monkeypatch, why: str) -> None:
+    be_replica(agent)
+    words = orders.given(Order.OPEN)
+    if why == "a minute is over":
+        now = module.clock()
+        monkeypatch.setattr(module, "clock", lambda: now + 61)
+    elif why == "another boot":
+        words["order_boot"] = "of another"
+    else:
+        words = {"order": "open"}  # as an earlier version wrote it
+    agent._store.say(**words)
+    assert not silence(agent, acts)
+    assert not agent._store.said()["order"]
+    assert acts.done == []
+
+
+def test_an_order_to_open_is_forgotten_as_soon_as_the_peer_is_heard_with_an_open_database(agent: Agent, acts: Acts, monkeypatch) -> None:
+    be_replica(agent)
+    agent._store.say(**orders.given(Order.OPEN))
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert not agent._store.said()["order"]
+    assert not silence(agent, acts)
+
+
+def test_an_order_that_cannot_be_forgotten_is_not_followed_either(agent: Agent, acts: Acts, monkeypatch, caplog) -> None:
+    """A full disk."""
+    be_replica(agent)
+    agent._store.say(**orders.given(Order.OPEN))
+    monkeypatch.setattr(agent._store, "say", full_disk)
+    for _turn in range(3):
+        told(agent, PRIMARY)
+        agent.step(REPLICA)
+    assert not silence(agent, acts)
+    assert len([record for record in caplog.records if "cannot be forgotten" in record.message]) == 1
 
 
 def test_an_operation_of_a_person_is_left_alone(agent: Agent, acts: Acts, monkeypatch) -> None:

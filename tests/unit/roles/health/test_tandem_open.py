@@ -1,0 +1,96 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""tandem open: the order is given where it can be followed, and nowhere else."""
+
+from __future__ import annotations
+
+import http.server
+import importlib.util
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[4]
+DEAD = {"node": "node-a", "alive": False, "state": None, "agent": None}
+ALIVE = {"node": "node-a", "alive": True, "state": {"role": "replica"}, "agent": {"database": "closed"}}
+REPLICA = {"node": "node-b", "database": {"role": "replica"}, "agent": {"state": "replica"}, "peer": DEAD}
+
+
+@pytest.fixture
+def tandem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """As on a node: beside the engine, and with a daemon that answers."""
+    (tmp_path / "tandem_engine").symlink_to(ROOT / "plugins" / "module_utils")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    spec = importlib.util.spec_from_file_location("tandem_main", ROOT / "roles" / "health" / "files" / "tandem_main.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    class Daemon(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(module.answer).encode())
+
+        def log_message(self, *_words: object) -> None:
+            return
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Daemon) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(module, "DIRECTORY", str(tmp_path))
+        yield module
+        server.shutdown()
+        thread.join()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tandem_engine"]:
+        del sys.modules[name]
+
+
+def given(tandem: ModuleType, seen: dict[str, Any], yes: bool = True) -> dict[str, Any]:
+    """What is written down. Raises Refused."""
+    tandem.answer = seen  # type: ignore[attr-defined]
+    try:
+        assert tandem.order_open(SimpleNamespace(yes=yes)) == 0
+    finally:
+        said = tandem.Store(tandem.DIRECTORY).said()
+    return dict(said)
+
+
+@pytest.mark.parametrize("peer", [DEAD, ALIVE])
+def test_the_order_is_given_with_its_moment(tandem: ModuleType, peer: dict[str, Any]) -> None:
+    """A peer that lives and is closed as well: nobody knew whose data are newer, and a person does."""
+    said = given(tandem, {**REPLICA, "peer": peer})
+    assert said["order"] == "open"
+    assert said["order_at"] > 0 and len(said["order_boot"]) == 36
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        ({**REPLICA, "peer": {**ALIVE, "state": {"role": "primary"}}}, "node-a is alive, and its database takes writes"),
+        ({**REPLICA, "peer": {**ALIVE, "agent": {"database": "open"}}}, "node-a is alive, and its database takes writes"),
+        ({**REPLICA, "database": {"role": "primary"}}, "takes writes already"),
+        ({name: value for name, value in REPLICA.items() if name != "agent"}, "No agent runs"),
+    ],
+)
+def test_it_is_refused_where_it_would_wait_for_a_bad_moment(tandem: ModuleType, seen: dict[str, Any], why: str) -> None:
+    with pytest.raises(tandem.Refused, match=why):
+        given(tandem, seen)
+    assert tandem.Store(tandem.DIRECTORY).said() == {}
+
+
+def test_it_is_refused_without_yes_and_without_a_daemon(tandem: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(tandem.Refused, match="surely off"):
+        given(tandem, REPLICA, yes=False)
+    monkeypatch.setattr(tandem, "URL", "http://127.0.0.1:9")
+    with pytest.raises(tandem.Refused, match="does not answer"):
+        given(tandem, REPLICA)
