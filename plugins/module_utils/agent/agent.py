@@ -22,7 +22,7 @@ from ..plan import Undone
 from . import orders, reading
 from .acts import Acts, Compared, Errant
 from .journald import event
-from .machine import STAY, Decision, settled, step
+from .machine import CLOSING, STAY, Decision, hold, settled, step, unkept
 from .model import Action, Database, Memory, Order, Running, Said, State, View, Witness
 from .policy import Policy
 from .store import Store
@@ -36,11 +36,11 @@ _WARM_EVERY = 3.0
 _REARM_EVERY = 10.0
 # A hand of this agent's own ends, and lets the lock go, a moment after its operation has.
 _LETS_GO = 1.0
+_KEEP_AGAIN = 1.0
 # How far behind a replica may be that is called in step: what it has received is applied before it opens.
 _LAG = 5.0
 # A dying primary breaks the connection of its replica before it falls silent. What it acknowledged until then had been received.
 _STILL_IN_STEP = 3.0
-_CLOSING = {Action.CLOSE_SELF, Action.KILL_SELF, Action.KEEP_ADDRESSES_AWAY}
 _OPENING = {Action.OPEN_SELF, Action.PROMOTE}
 # Only the last of these counts, and it is done as soon as nothing else runs.
 _LATER = {Action.GO_ALONE, Action.REARM}
@@ -96,6 +96,7 @@ class Agent:
         self._compared, self._compared_at = Compared(), 0.0
         self._last_step = clock()
         self._said: dict[str, t.Any] = {}
+        self._unkept_at: float | None = None  # since the memory could not be written: when that was tried last
         self._boot = orders.boot()
         self._forgotten: t.Any = None  # the moment of the order that has been followed, or does not count any more
         self._alarms: set[str] = set()
@@ -144,28 +145,35 @@ class Agent:
         self._hear_acknowledgement()
         view = self._view(seen, now)
         decision = step(self.policy, self.memory, view)
-        actions = decision.actions
-        if decision.memory.durable != self.memory.durable:
-            try:
-                self._store.keep(decision.memory)
-            except OSError as error:
-                # What is not written down was not decided: the node may close, and nothing else.
-                LOG.error("the memory cannot be written: %s", error)
-                for action in actions:
-                    if action in _CLOSING:
-                        self._do(action, decision)
-                self._last_step = now
-                return self.decision or decision
+        if not self._kept(decision.memory, now):
+            decision = hold(self.policy, self.memory, view, decision)
+        if self._unkept_at is not None:
+            decision = unkept(decision)
         self._tell(decision)
         self.memory, self.decision = decision.memory, decision
         self._last_step = now
-        for action in actions:
+        for action in decision.actions:
             self._do(action, decision)
         if view.order is Order.OPEN and decision.facts.peer_writes:
             LOG.warning("the order to open is forgotten: the peer lives, and its database is open")
             self.forget_order()
         self._look(seen, now)
         return decision
+
+    def _kept(self, memory: Memory, now: float) -> bool:
+        """Is on the disk what must not be forgotten? What is not written down was not decided."""
+        changed = memory.durable != self.memory.durable
+        if not changed and (self._unkept_at is None or now - self._unkept_at < _KEEP_AGAIN):
+            return True
+        try:
+            self._store.keep(memory)
+        except OSError as error:
+            if self._unkept_at is None:
+                LOG.error("the memory cannot be written: %s", error)
+            self._unkept_at = now
+            return not changed
+        self._unkept_at = None
+        return True
 
     def _view(self, seen: Seen, now: float) -> View:
         in_step = seen.database is Database.CLOSED and seen.follows_peer and seen.replicates and seen.lag is not None and seen.lag <= _LAG
@@ -384,7 +392,7 @@ class Agent:
         self._note("done", {"action": action.value, "ms": took, "said": said})
 
     def _ended(self, action: Action) -> None:
-        if action not in _CLOSING:  # closing takes no lock
+        if action not in CLOSING:  # closing takes no lock
             self._ended_at = clock()
 
     # Looking further than the daemon does.

@@ -8,12 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .facts import Facts
-from .model import OPEN_STATES, SEIZING, Action, Blocker, Database, Memory, Running, Said, State, Term, View
+from .model import (
+    OPEN_STATES,
+    SEIZING,
+    Action,
+    Blocker,
+    Database,
+    Memory,
+    Running,
+    Said,
+    State,
+    Term,
+    View,
+    with_durable,
+)
 from .own import NOT_OPEN
 from .policy import AUTOMATIC, Policy
 from .table import Effect, Row, choose
 
 STAY = "stay"
+UNKEPT = "memory_not_kept"
+CLOSING = frozenset({Action.CLOSE_SELF, Action.KILL_SELF, Action.KEEP_ADDRESSES_AWAY})
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,26 @@ def step(policy: Policy, memory: Memory, view: View) -> Decision:
         facts.open_until,
         say(facts),
     )
+
+
+def hold(policy: Policy, memory: Memory, view: View, decision: Decision) -> Decision:
+    """What is left of a decision that could not be written down: the node may close, and says what is.
+
+    Term and ceding stay as they are on the disk. A node that is closed and knows no more than its disk does nothing that it would not
+    do after a restart, and its peer learns nothing that it could not learn then.
+    """
+    kept = replace(with_durable(_observe(policy, memory, view), memory), closing_since=decision.memory.closing_since)
+    if decision.state in (State.CLOSED, State.ISOLATED) and decision.state is not memory.state:
+        kept = replace(kept, state=decision.state, since=view.now)
+    facts = Facts(policy, kept, view)
+    actions = tuple(action for action in decision.actions if action in CLOSING)
+    reason = f"{decision.reason}; that cannot be written down"
+    return Decision(kept, actions, _alarms(facts, decision.rule), decision.rule, reason, facts, facts.open_until, say(facts))
+
+
+def unkept(decision: Decision) -> Decision:
+    """While the memory cannot be written, as far as is known: this node could not take over."""
+    return replace(decision, alarms=(*decision.alarms, UNKEPT), said=replace(decision.said, able=False))
 
 
 def settled(decision: Decision) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 class Database(enum.Enum):
@@ -168,6 +168,9 @@ class View:
     went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
 
 
+DURABLE = ("term", "previous", "ceded", "sealed", "failover_at", "together")
+
+
 @dataclass(frozen=True)
 class Memory:
     """What one step leaves for the next. Fields marked * are written to disk before anything of a step is done or said."""
@@ -202,7 +205,7 @@ class Memory:
     @property
     def durable(self) -> tuple[t.Any, ...]:
         """What has to be on disk; compare it with that of the step before."""
-        return (self.term, self.previous, self.ceded, self.sealed, self.failover_at, self.together)
+        return tuple(getattr(self, name) for name in DURABLE)
 
 
 @dataclass(frozen=True)
@@ -217,11 +220,9 @@ class Blocker:
 
 def reborn(memory: Memory) -> Memory:
     """What is left of it after a restart of the daemon."""
-    return Memory(
-        term=memory.term,
-        previous=memory.previous,
-        ceded=memory.ceded,
-        sealed=memory.sealed,
-        failover_at=memory.failover_at,
-        together=memory.together,
-    )
+    return with_durable(Memory(), memory)
+
+
+def with_durable(memory: Memory, kept: Memory) -> Memory:
+    """The one, and of the other what is on the disk."""
+    return replace(memory, **{name: getattr(kept, name) for name in DURABLE})

@@ -51,7 +51,7 @@ class Faults:
         kinds = [
             self.power_off, self.power_off, self.both_off, self.kill_database, self.kill_database, self.stall,
             self.freeze_node, self.freeze_agent, self.restart_agent, self.cut_inside, self.cut_inside, self.link_down,
-            self.isolate, self.isolate, self.sql_error, self.gateway_down,
+            self.isolate, self.isolate, self.sql_error, self.gateway_down, self.disk_full,
         ]  # fmt: skip
         if self.kind == "witness":
             kinds += [self.witness_down, self.witness_cut, self.cut_between, self.cut_both, self.cut_both]
@@ -135,6 +135,13 @@ class Faults:
         server = self.server()
         server.sql_error = True
         self.undo(lambda: setattr(server, "sql_error", False))
+
+    def disk_full(self) -> None:
+        """The agent's memory cannot be written."""
+        server = self.server()
+        self.world.log(f"{server.name}: disk full")
+        server.disk_full = True
+        self.undo(lambda: setattr(server, "disk_full", False))
 
     def gateway_down(self) -> None:
         self.world.log("gateway down")

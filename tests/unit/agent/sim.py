@@ -82,6 +82,7 @@ class Server:
         self.database = Database.GONE
         self.stalled = False
         self.mute = False  # in step, and it acknowledges nothing
+        self.disk_full = False
         self.exempt = False
         self.settles = 0
         self.life = self.server_life = 0
@@ -107,7 +108,7 @@ class Server:
         self.witness_at = self.witness_until = -9.0
         self.running = Running.NONE
         self.operation = 0
-        self.closing = self.went_alone = False
+        self.closing = self.went_alone = self.unkept = False
         self.inbox: list[t.Any] = []
         self.unread: list[int] = []
         self.ahead: bool | None = None
@@ -214,8 +215,15 @@ class Server:
         self.ticks_left = 2
         view = self.view()
         decision = machine.step(self.policy, self.memory, view)
-        if decision.memory.durable != self.memory.durable:
-            self.disk = decision.memory
+        changed = decision.memory.durable != self.memory.durable
+        if not self.disk_full:
+            self.unkept = False
+            self.disk = decision.memory if changed else self.disk
+        elif changed:
+            self.unkept = True
+            decision = machine.hold(self.policy, self.memory, view, decision)
+        if self.unkept:
+            decision = machine.unkept(decision)
         if decision.memory.state is not self.memory.state or decision.rule != machine.STAY:
             self.world.log(f"{self.name}: {self.memory.state.value} -> {decision.state.value} [{decision.rule}] {_short(decision)}")
         entered = decision.state is not self.memory.state
@@ -766,7 +774,7 @@ class World:
         self.setup.loss = 0.0
         self.setup.action_failures = 0.0
         for server in self.servers.values():
-            server.sql_error = False
+            server.sql_error = server.disk_full = False
             if not server.up:
                 self.boot(server)
             elif not server.agent_up:

@@ -78,6 +78,10 @@ def only_quick_answers(monkeypatch: Patch) -> None:
     monkeypatch.setattr(sim.Echoes, "answered", lambda echoes, number: number > max(echoes._sent) - 3 and answered(echoes, number))
 
 
+def act_on_what_is_not_kept(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(machine, "hold", lambda _policy, _memory, _view, decision: decision)
+
+
 def frozen_at_once(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Policy, "evidence_fresh", property(lambda policy: policy.contact_fresh))
 
@@ -123,6 +127,11 @@ BREAKS: dict[str, tuple[t.Callable[[Patch], None], t.Callable[[], object]]] = {
         frozen_at_once, lambda: SCENES.test_a_primary_that_gets_no_processor_for_a_moment_goes_on_alone(1)),
     "the gateway proves for too long": (
         say("proven", lambda facts: facts.view.now - facts.view.gateway + facts.policy.promise + 1.2), isolated),
+    "what is not on the disk is acted on": (
+        act_on_what_is_not_kept, lambda: SCENES.test_a_primary_that_cannot_write_its_memory_tells_the_truth(False)),
+    "an order counts beside an open primary": (
+        say("peer_writes", lambda facts: False), lambda: SCENES.test_an_order_that_was_given_while_the_primary_is_open_opens_nothing_later(0.3)),
+    "going alone is said once": (say("still_waits", lambda facts: False), SCENES.test_going_alone_is_asked_for_again_where_it_fails),
     "both may claim": (
         say("agreed", lambda facts: facts.heard and facts.database_closed), SCENES.test_a_claim_needs_the_answer_of_the_other_one),
 }  # fmt: skip

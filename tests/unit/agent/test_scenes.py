@@ -329,6 +329,49 @@ def test_manual_promotes_nobody_until_a_person_does() -> None:
     world.until(lambda: world.servers[B].open, 4)
 
 
+@pytest.mark.parametrize("witness", [False, True])
+def test_a_primary_that_cannot_write_its_memory_tells_the_truth(witness: bool) -> None:
+    world = pair(witness=witness)
+    a, b = world.servers[A], world.servers[B]
+    a.disk_full = True
+    world.kill_database(a, restart=3600.0)
+    world.run_until(world.now + 35)
+    assert (a.decision.said.database, a.decision.said.fenced) == (Database.GONE, True)
+    assert "memory_not_kept" in a.decision.alarms and "nobody_is_primary" in b.decision.alarms
+    assert world.writers() == []
+    a.disk_full = False
+    world.start_database(a, 0.0)
+    world.until(world.calm_with_a_person, 30)
+
+
+@pytest.mark.parametrize("witness", [False, True])
+def test_what_a_full_disk_has_not_kept_opens_nothing_after_a_restart(witness: bool) -> None:
+    world = pair(witness=witness)
+    a, b = world.servers[A], world.servers[B]
+    a.disk_full = True
+    world.kill_database(a, restart=2.0)
+    world.run_until(world.now + 5)
+    b.order = Order.OPEN
+    world.until(lambda: b.open, 5)
+    world.run_until(world.now + 3)
+    world.crash(b, None)
+    world.restart_agent(a, 0.5)
+    world.run_until(world.now + 5)
+    a.disk_full = False
+    never(world, A, 20)
+    world.boot(b)
+    world.until(world.calm_with_a_person, 30)
+
+
+def test_a_replica_that_cannot_write_its_memory_lets_the_primary_open_again() -> None:
+    world = pair()
+    world.servers[B].disk_full = True
+    world.kill_database(world.servers[A], restart=0.5)
+    world.until(lambda: world.servers[A].open, 5)
+    world.run_until(world.now + 5)
+    assert world.writers() == [A] and not world.servers[B].decision.said.able
+
+
 @pytest.mark.parametrize("seconds", [0.3, 60.0])
 def test_an_order_that_was_given_while_the_primary_is_open_opens_nothing_later(seconds: float) -> None:
     world = pair()

@@ -225,6 +225,62 @@ def test_an_open_server_that_nobody_has_opened_is_closed_even_with_a_full_disk(a
     wait(lambda: "close" in acts.done)
 
 
+def be_primary(agent: Agent) -> Seen:
+    agent.memory = Memory(term=Term(5, "node-a"))
+    mine = Seen(database=Database.OPEN, acknowledged=True, heard=HEARD, knock=True, gateway=0.1)
+    for _turn in range(3):
+        told(agent, Said(state=State.REPLICA, database=Database.CLOSED, term=Term(5, "node-a"), fenced=True, able=True, in_step=True))
+        agent.step(mine)
+    assert agent.memory.state is State.PRIMARY
+    return mine
+
+
+def test_a_primary_that_cannot_write_its_memory_says_that_its_database_is_gone(agent: Agent, acts: Acts, monkeypatch, caplog) -> None:
+    mine = be_primary(agent)
+    really = agent._store.keep
+    monkeypatch.setattr(agent._store, "keep", full_disk)
+    for _turn in range(5):
+        decision = agent.step(replace(mine, database=Database.GONE, acknowledged=None))
+    said = agent.says()
+    assert (said["state"], said["database"], said["fenced"], said["able"]) == ("closed", "gone", True, False)
+    assert (said["term"], said["ceded"], said["takeover"]) == ([5, "node-a", False, True], -1, False)
+    assert decision.alarms == ("memory_not_kept",) and agent.status()["alarms"] == ["memory_not_kept"]
+    assert agent._store.recall().term == Term(4, "node-b")
+    assert len([record for record in caplog.records if "memory cannot be written" in record.message]) == 1
+    monkeypatch.setattr(agent._store, "keep", really)
+    now = module.clock()
+    monkeypatch.setattr(module, "clock", lambda: now + 1.5)
+    agent.step(replace(mine, database=Database.GONE, acknowledged=None))
+    assert agent.status()["alarms"] == []
+    assert agent._store.recall().term == Term(5, "node-a")
+
+
+def test_a_replica_that_cannot_write_its_memory_says_that_it_is_not_able(agent: Agent, acts: Acts, monkeypatch) -> None:
+    be_replica(agent)
+    assert agent.says()["able"]
+    monkeypatch.setattr(agent._store, "keep", full_disk)
+    told(agent, replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4))
+    agent.step(REPLICA)
+    assert (agent.says()["state"], agent.says()["able"], agent.says()["term"][0]) == ("replica", False, 4)
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert not agent.says()["able"], "nothing has shown yet that it could be written now"
+
+
+def test_a_database_that_does_not_close_is_killed_even_with_a_full_disk(agent: Agent, acts: Acts, monkeypatch) -> None:
+    mine = be_primary(agent)
+    acts.closes.clear()
+    monkeypatch.setattr(agent._store, "keep", full_disk)
+    now = module.clock()
+    monkeypatch.setattr(module, "clock", lambda: now)
+    for _turn in range(6):
+        told(agent, replace(PRIMARY, term=Term(6, "node-b")))
+        agent.step(mine)
+        now += POLICY.tick
+    wait(lambda: "kill" in acts.done)
+    acts.closes.set()
+
+
 def test_closing_waits_for_no_operation(agent: Agent, acts: Acts) -> None:
     be_replica(agent)
     acts.wait.clear()
