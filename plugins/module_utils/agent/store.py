@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import typing as t
 from pathlib import Path
 
 from .model import Memory
 from .wire import from_memory, to_memory
+
+LOG = logging.getLogger("tandem.agent")
+# Root writes what a person says, whatever its umask; the daemon, which is not root, reads it. Nothing here is secret.
+_MODE = 0o644
 
 
 class Store:
@@ -22,6 +27,7 @@ class Store:
         self._said = Path(directory) / "said.json"
         self._said_at = -1
         self._words: dict[str, t.Any] = {}
+        self._complaint = ""
 
     def recall(self) -> Memory:
         """Raises ValueError or OSError where it is there and cannot be read."""
@@ -41,9 +47,18 @@ class Store:
             if changed != self._said_at:
                 data = json.loads(self._said.read_text(encoding="utf-8"))
                 self._words, self._said_at = (data if isinstance(data, dict) else {}), changed
-        except (OSError, ValueError):
-            self._words, self._said_at = self._words if self._said_at == -1 else {}, -1
+            self._complaint = ""
+        except FileNotFoundError:
+            self._nothing_said("")
+        except (OSError, ValueError) as error:
+            self._nothing_said(f"what a person has said is not followed: {self._said} cannot be read: {error}")
         return self._words
+
+    def _nothing_said(self, complaint: str) -> None:
+        self._words, self._said_at = self._words if self._said_at == -1 else {}, -1
+        if complaint and complaint != self._complaint:
+            LOG.error("%s", complaint)
+        self._complaint = complaint
 
     def say(self, **words: t.Any) -> None:
         """Raises OSError."""
@@ -52,7 +67,10 @@ class Store:
 
 def _write(path: Path, data: t.Mapping[str, t.Any]) -> None:
     new = path.with_suffix(".new")
-    with new.open("w", encoding="utf-8") as file:
+    # Made anew: whoever was broken off may have left one that others may not write, and nobody follows a link.
+    new.unlink(missing_ok=True)
+    with new.open("x", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), _MODE)
         json.dump(data, file)
         file.flush()
         os.fsync(file.fileno())
