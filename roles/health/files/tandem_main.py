@@ -23,6 +23,7 @@ from tandem_engine.agent.store import Store  # noqa: E402
 from tandem_engine.drill import fault as faults  # noqa: E402
 from tandem_engine.drill import gates, rows, story, watching  # noqa: E402
 from tandem_engine.errors import Refused, TandemError  # noqa: E402
+from tandem_engine.fence import here as fences  # noqa: E402
 from tandem_engine.hand.client import HandClient, peer_command  # noqa: E402
 from tandem_engine.hand.config import HandConfig  # noqa: E402
 from tandem_engine.operations import failover, running, switchover  # noqa: E402
@@ -209,9 +210,19 @@ def _tell(operation, story, plan_only: bool) -> int:
 
 
 def fence(_args: argparse.Namespace) -> int:
-    """Close this node's database, whatever runs."""
-    config = HandConfig.load()
-    print(Acts(config.node.name, config.peer.name, HERE, THERE).close())
+    """Close this node's database, whatever runs. It stays closed."""
+    how, proof = fences.fence_here(HandConfig.load())
+    print(f"{how}; {proof}")
+    print("The agent leaves it so until: tandem unfence")
+    return 0
+
+
+def unfence(args: argparse.Namespace) -> int:
+    """What tandem fence and playbooks/fence.yml did. The database opens only if it was open, and the other one surely takes no writes."""
+    outcome, left = fences.unfence_here(HandConfig.load(), args.peer_is == "dead")
+    print("\n".join([*(outcome.actions or ["nothing to do"]), *outcome.proof.values()]))
+    if left:
+        print(f"Still fenced by {', '.join(left)}: playbooks/unfence.yml -e drivers={','.join(left)}")
     return 0
 
 
@@ -326,7 +337,9 @@ def main() -> int:
     one.add_argument("--force-fence", action="store_true", help="close a primary that still takes writes")
     one.add_argument("--give-up-rescue", action="store_true", help="go on without what only the old primary has")
     one.add_argument("--plan", action="store_true", help="the evidence, the gates and the plan only")
-    verb("fence", fence, "close the database of this node")
+    verb("fence", fence, "close the database of this node, and keep it closed")
+    one = verb("unfence", unfence, "take that fence away")
+    one.add_argument("--peer-is", choices=["unknown", "dead"], default="unknown")
     one = verb("rejoin", rejoin, "follow the primary again")
     one.add_argument("--replace", action="store_true", help="save what this node has too many, and copy the primary's data over it")
     one = verb("drill", drill, "break one thing of this node on purpose, and see how the pair takes it")
