@@ -231,8 +231,16 @@ class Facts(Contact):
         return not forgotten if term.writer == self.policy.name else not term.solo
 
     @cached_property
+    def paused_until(self) -> float:
+        """Until when the agents decide nothing (View.wall): what a person has said last counts, on whichever node."""
+        view, peer = self.view, self.peer
+        if not peer.paused_at:  # nothing was said there, or by an earlier version, which does not say when
+            return max(view.paused_until, peer.paused_until)
+        return max((view.paused_at, view.paused_until), (peer.paused_at, peer.paused_until))[1]
+
+    @cached_property
     def paused(self) -> bool:
-        return max(self.view.paused_until, self.peer.paused_until) > self.view.wall
+        return self.paused_until > self.view.wall
 
     @cached_property
     def acknowledged_at(self) -> float:

@@ -150,7 +150,7 @@ def peer_of(status: t.Any) -> t.Mapping[str, t.Any]:
         "node": dig(status, "peer", "node"),
         "severity": dig(status, "peer", "severity"),
         "database": {"role": role, "look": "ok" if role else None},
-        "agent": {"state": said.get("state"), "paused_until": said.get("paused"), "able": said.get("able"), "epoch": dig(said, "term", "epoch")},
+        "agent": {"state": said.get("state"), "paused_until": said.get("paused_until"), "able": said.get("able"), "epoch": dig(said, "term", "epoch")},
     }
 
 

@@ -11,12 +11,15 @@ import os
 import typing as t
 from pathlib import Path
 
+from . import reading
 from .model import Memory
 from .wire import from_memory, to_memory
 
 LOG = logging.getLogger("tandem.agent")
 # Root writes what a person says, whatever its umask; the daemon, which is not root, reads it. Nothing here is secret.
 _MODE = 0o644
+# Seconds.
+_LATER = 0.001
 
 
 class Store:
@@ -41,7 +44,10 @@ class Store:
         _write(self._memory, from_memory(memory))
 
     def said(self) -> dict[str, t.Any]:
-        """What a person has said: paused_until and acknowledged_at (seconds since 1970), order. Read anew when it has changed; the same object until then."""
+        """What a person has said: paused_until, paused_at and acknowledged_at (seconds since 1970), order.
+
+        Read anew when it has changed; the same object until then.
+        """
         try:
             changed = self._said.stat().st_mtime_ns
             if changed != self._said_at:
@@ -63,6 +69,11 @@ class Store:
     def say(self, **words: t.Any) -> None:
         """Raises OSError."""
         _write(self._said, {**self.said(), **words})
+
+    def pause(self, until: float, now: float) -> None:
+        """0: no longer. Later than every word that was heard here, also from a node whose clock is ahead. Raises OSError."""
+        before = reading.number(self.said(), "paused_at") or 0.0
+        self.say(paused_at=max(now, before + _LATER), paused_until=until)
 
 
 def _write(path: Path, data: t.Mapping[str, t.Any]) -> None:

@@ -140,15 +140,29 @@ def minutes(word: str) -> float:
 def pause(args: argparse.Namespace) -> int:
     """Nothing is decided for a while. Both nodes hear of it."""
     until = time.time() + args.minutes * 60
-    Store(DIRECTORY).say(paused_until=until)
+    Store(DIRECTORY).pause(until, time.time())
     print(f"Paused until {time.strftime('%H:%M:%S', time.localtime(until))}. An isolated primary still closes itself.")
+    _other_node()
     return 0
 
 
 def resume(_args: argparse.Namespace) -> int:
-    Store(DIRECTORY).say(paused_until=0)
+    """Also what was paused on the other node."""
+    Store(DIRECTORY).pause(0, time.time())
     print("The agent decides again.")
+    _other_node()
     return 0
+
+
+def _other_node() -> None:
+    """Who else is told. Without the daemon nobody is, yet."""
+    try:
+        peer = status()["peer"]
+    except TandemError as error:
+        print(f"tandem: {error}", file=sys.stderr)
+        return
+    heard = "hears of it with the next heartbeat." if peer["alive"] else "is silent. It is told as soon as it is heard."
+    print(f"{peer['node']} {heard}")
 
 
 def acknowledge(_args: argparse.Namespace) -> int:
@@ -160,10 +174,7 @@ def acknowledge(_args: argparse.Namespace) -> int:
     # The other node's clock may have been ahead when it made that failover.
     Store(DIRECTORY).say(acknowledged_at=max(time.time(), last))
     print("The last failover is acknowledged: the next one waits for no cool-down.")
-    if seen["peer"]["alive"]:
-        print(f"{seen['peer']['node']} hears of it with the next heartbeat.")
-    else:
-        print(f"{seen['peer']['node']} is silent. It is told as soon as it is heard.")
+    _other_node()
     return 0
 
 

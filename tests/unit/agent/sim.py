@@ -89,6 +89,7 @@ class Server:
         self.vrrp_silent_since: float | None = None
         self.order = Order.NONE
         self.paused_until = 0.0
+        self.paused_at = 0.0
         self.acknowledged_at = 0.0
         self.forget()
 
@@ -159,6 +160,7 @@ class Server:
             running=self.running,
             order=self.order,
             paused_until=self.paused_until,
+            paused_at=self.paused_at,
             acknowledged_at=self.acknowledged_at,
         )
 

@@ -219,7 +219,7 @@ def test_what_a_silent_peer_said_is_marked_as_old_and_not_judged() -> None:
 def test_a_peer_of_which_only_heartbeats_are_known() -> None:
     status = data.pair()
     del status["peer"]["status"]
-    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": True, "paused": 0.0, "term": {"epoch": 8}}
+    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": True, "paused_until": 0.0, "term": {"epoch": 8}}
     assert page.verdict(status, data.NOW).level == "ok"
     assert "○ REPLICA" in words(status)
     status["peer"]["agent"]["database"] = "open"

@@ -91,10 +91,10 @@ def test_conditions_of_the_core_are_known_by_their_names() -> None:
 def test_a_peer_of_which_only_heartbeats_are_known(able, ready) -> None:
     status = data.pair()
     del status["peer"]["status"]
-    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": able, "paused": 0.0, "term": {"epoch": 8}}
+    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": able, "paused_until": 0.0, "term": {"epoch": 8}}
     assert outlook(status, data.NOW).ready is ready
     assert "node-a: alive; its database is the replica." in said(status)
-    status["peer"]["agent"]["paused"] = data.NOW + 60
+    status["peer"]["agent"]["paused_until"] = data.NOW + 60
     assert outlook(status, data.NOW).ready is False
 
 
