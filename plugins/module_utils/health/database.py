@@ -21,6 +21,8 @@ except ImportError:
 
 LOST = (2006, 2013, 2014)
 CANNOT_CONNECT = (2002, 2003)
+# What the kernel says where there is no server. Anything else (no right, no descriptor, no memory) says nothing of it.
+NOBODY_LISTENS = (ConnectionError, FileNotFoundError)
 SHUTTING_DOWN = (1053, 1077, 1079, 1927)
 WRITABLE = ("0", "OFF", "")
 SEMI_SYNC = "SHOW GLOBAL STATUS WHERE Variable_name IN ({})".format(
@@ -152,7 +154,10 @@ class DatabaseLook:
         text = f"{error.args[-1] if error.args else error}"
         if isinstance(cause, TimeoutError) or "timed out" in text:
             return Raw.SILENT, f"no answer within {self._timeout:g} s", None
-        if code in CANNOT_CONNECT and isinstance(cause, PermissionError):
+        if code in CANNOT_CONNECT and isinstance(cause, BlockingIOError):
+            # Its backlog is full (connect(2), EAGAIN): it accepts nobody, and lives.
+            return Raw.SILENT, "it accepts no more connections", None
+        if code in CANNOT_CONNECT and isinstance(cause, OSError) and not isinstance(cause, NOBODY_LISTENS):
             return Raw.BUSY, f"cannot look: {text}", None
         if code in CANNOT_CONNECT or code in LOST or code in SHUTTING_DOWN:
             return Raw.BROKEN, text, None
