@@ -28,6 +28,7 @@ from .http import fetch
 from .links import Reference
 from .model import Database, Raw
 from .places import disks, held
+from .tasks import optional
 from .vrrp import BothMasters, Change, Vrrp
 
 LOG = logging.getLogger("tandem.agent")
@@ -254,7 +255,10 @@ class Agency:
         }
 
     async def watch_peer(self) -> None:
-        """What the peer itself shows, for the page: a person looks at either node."""
+        """What the peer itself shows, for the page: a person looks at either node. Nothing else depends on it."""
+        await optional("what the peer shows", self._watch_peer)
+
+    async def _watch_peer(self) -> None:
         address = next((n.peer_address for n in self.config.networks if n.name == "inside"), self.config.networks[0].peer_address)
         port = self.config.http[0][1]
         while True:
