@@ -61,7 +61,8 @@ METRICS: t.Mapping[str, Metric] = {
     "tandem_disk_size_bytes": Metric("gauge", "Size of the file system.", "bytes", ("path",)),
     "tandem_agent_state": Metric("gauge", "The agent's state: 1 for the one it is in.", "truth", ("state",)),
     "tandem_agent_state_since_timestamp_seconds": Metric("gauge", "When it came into that state.", "unix seconds"),
-    "tandem_agent_epoch": Metric("gauge", "Grows with every change of the primary.", "count"),
+    "tandem_agent_epoch": Metric("gauge", "Grows when the primary changes, goes on alone, or has a replica again.", "count"),
+    "tandem_primary_changes_total": Metric("counter", "Times that the primary became another node, as this one has learned.", "count"),
     "tandem_agent_automatic": Metric("gauge", "The policy is failover: automatic.", "truth"),
     "tandem_agent_paused": Metric("gauge", "Maintenance: the agent watches and does nothing.", "truth"),
     "tandem_agent_paused_until_timestamp_seconds": Metric("gauge", "When the maintenance ends by itself.", "unix seconds"),
@@ -219,6 +220,7 @@ def _agent(out: Exposition, status: t.Any, states: tuple[str, ...], now: float) 
     out.one_hot("tandem_agent_state", reading.text(agent, "state"), states)
     out.add("tandem_agent_state_since_timestamp_seconds", reading.moment(agent, "since"))
     out.add("tandem_agent_epoch", reading.number(agent, "epoch"))
+    out.add("tandem_primary_changes_total", _count(reading.dig(agent, "counters", "primary_changes")))
     policy = reading.text(agent, "policy", "failover")
     out.add("tandem_agent_automatic", policy == "automatic" if policy else None)
     until = reading.moment(agent, "paused_until")

@@ -37,7 +37,8 @@ class Voice:
         self.history.load()
         self.samples.load(time.time())
         self.peer_history: list[dict[str, t.Any]] = []
-        self.counters: dict[str, t.Any] = {"failovers": 0, "transitions": {}}
+        self.counters: dict[str, t.Any] = {"failovers": 0, "primary_changes": 0, "transitions": {}}
+        self._writer = ""
         self._notifier = Notifier(node, channels)
         self._alarms: set[str] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="telling")
@@ -65,6 +66,12 @@ class Voice:
             self._alarms = before | {details["name"]} if kind == "alarm" else before - {details["name"]}
             for event in alarm_events(self.node, before, self._alarms, reason=str(details.get("reason", ""))):
                 self._notifier.submit(event, peer_alive)
+
+    def writer(self, name: str) -> None:
+        """Who may write now. The first one that is known is no change."""
+        if name and self._writer and name != self._writer:
+            self.counters["primary_changes"] += 1
+        self._writer = name or self._writer
 
     def tick(self) -> None:
         """Often."""

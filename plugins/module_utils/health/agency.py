@@ -184,7 +184,9 @@ class Agency:
         """Decide on what is known now. True: the peer has to hear of it."""
         self._steps_left = CALM_TICKS
         before = self.agent.decision.said if self.agent.decision else None
-        return self.agent.step(self._seen()).said != before
+        said = self.agent.step(self._seen()).said
+        self.voice.writer(said.term.writer)
+        return said != before
 
     def _nothing_happens(self) -> bool:
         """A step would only find what the last one found: the peer is heard, and nobody wants anything."""

@@ -104,6 +104,7 @@ def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
             "last_failover": {"time": NOW - 4_180.0, "from": "node-a", "to": "node-b", "duration": 1.9},
             "counters": {
                 "failovers": 1 if primary else 0,
+                "primary_changes": 1,
                 "transitions": {"peer_dead": 1, "promoted": 1} if primary else {"booted": 1, "rejoined": 1},
             },
         },

@@ -69,7 +69,11 @@ def test_one_that_has_ended_is_dead(path, server) -> None:
 def test_one_that_ends_while_it_is_asked_is_dead(path, server) -> None:
     one = DatabaseLook(DatabaseProbe(str(path.parent / "my.cnf"), str(path)), 5)
     server.settimeout(5)
-    ends = Thread(target=lambda: server.accept()[0].close())
+
+    def end() -> None:
+        server.accept()[0].close()
+
+    ends = Thread(target=end)
     ends.start()
     assert one()[0] is Raw.BROKEN
     ends.join()
