@@ -431,13 +431,20 @@ class Agent:
             "blockers": [
                 {"condition": b.name, "found": b.found, "needed": b.needed, "ok": b.met} for b in (decision.blockers if decision else ())
             ],
-            "operation": {"action": self._doing.value} if self._running() is Running.OWN and self._doing else None,
+            "operation": self._operation(),
             "last_failover": memory.failover_at or None,
             "acknowledged_at": (decision.facts.acknowledged_at if decision else 0.0) or None,
             "cooldown_until": memory.failover_at + self.policy.cooldown if decision and decision.facts.cooling else None,
             "alarms": sorted(self._alarms),
             "errant": self._errant,
         }
+
+    def _operation(self) -> dict[str, str] | None:
+        """What works on this node. Whether commits wait is no operation."""
+        running = self._running()
+        if running is Running.FOREIGN:
+            return {"action": "an operation of a person"}
+        return {"action": self._doing.value} if running is Running.OWN and self._doing and self._doing not in _LATER else None
 
     def close(self) -> None:
         """The end of the daemon. An operation that runs is ended by its hands."""

@@ -242,6 +242,7 @@ class Agency:
     def status(self) -> dict[str, t.Any]:
         facts = self.agent.decision.facts if self.agent.decision else None
         raw, database = self._eyes.last_look()
+        semi = database if raw is Raw.OK else None
         return {
             "time": round(time.time(), 1),
             "addresses": held(self._addresses),
@@ -252,7 +253,7 @@ class Agency:
                 "blockers": blockers([*facts.preconditions, *facts.of_silence]) if facts else [],
                 "counters": self.voice.counters,
             },
-            "semi_sync": {"active": database.acknowledged if database and raw is Raw.OK else None},
+            "semi_sync": {"active": semi.acknowledged if semi else None, "clients": semi.clients if semi else None},
             **self.voice.status(),
         }
 

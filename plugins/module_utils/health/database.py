@@ -56,6 +56,12 @@ def semi_sync_from_rows(rows: t.Iterable[t.Mapping[str, t.Any]]) -> bool:
     return seen.get("status") in ("ON", "1") and seen.get("clients", "0") not in ("0", "")
 
 
+def semi_sync_clients(rows: t.Iterable[t.Mapping[str, t.Any]]) -> int | None:
+    """How many replicas are connected that could confirm."""
+    said = _counters(rows).get("clients", "")
+    return int(said) if said.isdecimal() else None
+
+
 def _counters(rows: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
     """By the last word of their names: status, clients, sessions, tx."""
     return {str(row["Variable_name"]).lower().rpartition("_")[2]: str(row["Value"]).upper() for row in rows}
@@ -133,11 +139,12 @@ class DatabaseLook:
                     raise
                 problem = f"SHOW REPLICA STATUS: {error.args[-1]}"
             read_only = str(row["read_only"]).upper() not in WRITABLE
-            acknowledged = None
+            acknowledged, clients = None, None
             if not read_only:
                 cursor.execute(SEMI_SYNC)
-                acknowledged = self._answers.given(cursor.fetchall())
-        return Database(str(row["version"]), read_only, replica, problem, acknowledged)
+                counters = cursor.fetchall()
+                acknowledged, clients = self._answers.given(counters), semi_sync_clients(counters)
+        return Database(str(row["version"]), read_only, replica, problem, acknowledged, clients)
 
     @property
     def server(self) -> int | None:

@@ -189,7 +189,7 @@ def test_nothing_crashes_it() -> None:
         (lambda s: s.update(fault=True), "warn", "node-b must not hold the addresses."),
         (lambda s: s["disks"][0].update(free=4e9), "warn", "node-b: 4.0 GB free on /var/lib/mysql."),
         (lambda s: s["disks"][0].update(free=0), "bad", "node-b: 0 B free on /var/lib/mysql."),
-        (lambda s: s["peer"].update(status=None), "unknown", ""),
+        (lambda s: s["peer"].update(status=None, agent=None), "unknown", ""),
         (lambda s: s["peer"].update(alive=None), "unknown", ""),
         (lambda s: s["peer"]["status"]["agent"].update(blockers=data.blockers(("x", 1, 2, False))), "warn", "node-a would not take over by itself."),
     ],

@@ -52,7 +52,7 @@ def test_what_stands_in_the_way_is_named_with_found_and_needed() -> None:
     [
         ({"policy": {"failover": "manual"}}, "the policy is failover: manual"),
         ({"paused_until": data.NOW + 600}, "paused until 2026-11-17 12:00:"),
-        ({"operation": {"operation": "switchover"}}, "switchover is running on node-a"),
+        ({"operation": {"action": "an operation of a person"}}, "an operation of a person is running on node-a"),
     ],
 )
 def test_other_reasons_not_to(change, expected) -> None:
@@ -139,7 +139,7 @@ def test_what_is_not_known_is_never_called_ready() -> None:
     assert outlook(status, data.NOW).ready is None
     assert outlook({}, data.NOW).ready is None
     quiet = data.pair()
-    quiet["peer"]["status"] = None
+    quiet["peer"].update(status=None, agent=None)
     assert outlook(quiet, data.NOW).ready is None
     assert "node-a has not said whether it could take over" in said(quiet)
 

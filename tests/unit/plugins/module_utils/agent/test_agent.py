@@ -312,6 +312,21 @@ def test_an_operation_of_a_person_is_left_alone(agent: Agent, acts: Acts, monkey
     assert acts.done == []
 
 
+def test_what_works_on_the_node_is_told(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """A person's operation is one. How commits wait is none."""
+    be_replica(agent)
+    assert agent.status()["operation"] is None
+    acts.wait.clear()
+    for action, do, expected in ((Action.REJOIN, acts.rejoin, {"action": "rejoin"}), (Action.REARM, acts.rearm, None)):
+        agent._submit(action, do)
+        assert agent.status()["operation"] == expected
+    acts.wait.set()
+    wait(lambda: agent._job is not None and agent._job.done())
+    agent._ended_at = 0.0
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    assert agent.status()["operation"] == {"action": "an operation of a person"}
+
+
 def test_a_memory_that_cannot_be_read_is_no_empty_one(tmp_path) -> None:
     (tmp_path / "memory.json").write_text("{")
     with pytest.raises(ValueError):
