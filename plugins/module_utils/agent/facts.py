@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from .contact import Contact, answers, yes
+from .contact import answers, yes
 from .model import OPEN_STATES, SEIZING, Blocker, Database, Order, Running, State
+from .persons import Persons
 from .policy import AUTOMATIC, WHEN_IN_SYNC
 
 NOT_OPEN = (Database.CLOSED, Database.GONE)
@@ -21,7 +22,7 @@ _WAITING = frozenset(
 
 
 @dataclass(frozen=True)
-class Facts(Contact):
+class Facts(Persons):
     """Each public property that says True or False is a condition of the table."""
 
     # Authority.
@@ -229,28 +230,6 @@ class Facts(Contact):
         # A firm term of its own that this node does not remember: its disk was exchanged.
         forgotten = term.solo and term.firm and not self.memory.sealed
         return not forgotten if term.writer == self.policy.name else not term.solo
-
-    @cached_property
-    def paused_until(self) -> float:
-        """Until when the agents decide nothing (View.wall): what a person has said last counts, on whichever node."""
-        view, peer = self.view, self.peer
-        if not peer.paused_at:  # nothing was said there, or by an earlier version, which does not say when
-            return max(view.paused_until, peer.paused_until)
-        return max((view.paused_at, view.paused_until), (peer.paused_at, peer.paused_until))[1]
-
-    @cached_property
-    def paused(self) -> bool:
-        return self.paused_until > self.view.wall
-
-    @cached_property
-    def acknowledged_at(self) -> float:
-        """When a person has said on either node that the last failover has been seen (View.wall)."""
-        return max(self.view.acknowledged_at, self.peer.acknowledged_at)
-
-    @cached_property
-    def cooling(self) -> bool:
-        at = self.memory.failover_at
-        return at > self.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
 
     @cached_property
     def preconditions(self) -> list[Blocker]:
