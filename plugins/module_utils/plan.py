@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .errors import OperationFailed, TandemError
+from .hand.client import HandLost
 
 Act = t.Callable[[], t.Any]
 
@@ -37,7 +38,7 @@ class Record:
     title: str
     began: float  # seconds since the plan began
     seconds: float = 0.0
-    state: str = "done"  # done, failed, undone, undo failed
+    state: str = "done"  # done, failed, undone, undo failed, undo not known
     said: str = ""
 
     def as_dict(self) -> dict[str, t.Any]:
@@ -139,7 +140,7 @@ class Plan:
 
     def _undo(self, cause: Exception) -> t.NoReturn:
         self.deadline = None
-        failures = []
+        failures, unknown = [], []
         for step in reversed(self._pending):
             if step.undo is None:
                 continue
@@ -148,13 +149,20 @@ class Plan:
             started = self.clock()
             try:
                 step.undo()
+            except HandLost as error:
+                # It takes back by itself what it had done, and nobody here sees that.
+                record.state, record.said = "undo not known", str(error)
+                unknown.append(f"{step.title}: {error}")
             except (TandemError, OSError) as error:
                 record.state, record.said = "undo failed", str(error)
                 failures.append(f"{step.title}: {error}")
             record.seconds = self.clock() - started
-        if failures:
+        if failures or unknown:
+            told = [str(cause)]
+            told += ["It could not be taken back completely either.", *failures] if failures else []
+            told += ["Whether all was taken back is not known here.", *unknown] if unknown else []
             raise HalfDone(
-                f"{cause} It could not be taken back completely either. {' '.join(failures)}",
+                " ".join(told),
                 "See playbooks/status.yml, then run the same runbook again: it takes back the rest first.",
             ) from cause
         raise Undone(str(cause), "Everything is as it was.") from cause

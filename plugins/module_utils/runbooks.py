@@ -28,6 +28,7 @@ class Option:
 
 TEXT, NUMBER, YESNO, NODE, FILE = Option(), Option("number"), Option("yesno"), Option("node"), Option("file")
 _DRIVERS = Option("words", ("read_only", "haproxy", "atlas", "grants"), many=True)
+_UNFENCE = Option("words", (*_DRIVERS.choices, "restore"), many=True)
 _PEER_IS = Option("words", ("dead", "unknown"))
 _ROLE = {"to": NODE, "move_vips": YESNO}
 _LIMITS = {
@@ -35,7 +36,7 @@ _LIMITS = {
     "require_semi_sync": YESNO, "report_file": FILE,
 }  # fmt: skip
 _REPORT = {"output": Option("words", ("table", "json")), "output_file": FILE}
-_REJOIN = {"discard": YESNO, "deadline": NUMBER}
+_REJOIN = {"discard": YESNO, "copy_deadline": NUMBER}
 _CATCHUP = {"timeout": NUMBER}
 _FENCE = {"node": Option("node", required=True), "drivers": _DRIVERS}
 
@@ -44,12 +45,12 @@ RUNBOOKS: dict[str, dict[str, Option]] = {
     "check": {**_REPORT, "fail_on": Option("words", ("never", "warn", "fail"))},
     "switchover": {**_ROLE, **_LIMITS},
     "failover": {**_ROLE, "peer_is": _PEER_IS, "force_fence": YESNO, "give_up_rescue": YESNO, "deadline": NUMBER, "report_file": FILE},
-    "rejoin": _REJOIN,
+    "rejoin": {**_REJOIN, "deadline": NUMBER},
     "catchup": _CATCHUP,
     "sync_files": {},
     "failback": {**_ROLE, **_LIMITS, **_REJOIN, **_CATCHUP},
     "fence": {**_FENCE, "drain": NUMBER},
-    "unfence": {**_FENCE, "peer_is": _PEER_IS},
+    "unfence": {**_FENCE, "drivers": _UNFENCE, "peer_is": _PEER_IS},
     "backup": {
         "from": NODE, "verify": Option("words", ("full", "quick")), "keep": NUMBER, "directory": TEXT,
         "only": Option("words", ("binlogs",)), "fetch": TEXT, "timeout": NUMBER, "report_file": FILE,

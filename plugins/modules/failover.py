@@ -102,6 +102,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.operations.failover im
     hands,
     story,
 )
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.running import offline_writers
 
 
 def main() -> None:
@@ -136,6 +137,7 @@ def main() -> None:
                 operation.rehearse()
             else:
                 operation.run()
+        report.warnings += offline_writers(config, report.new)
     except TandemError as error:
         module.fail_json(
             # The whole report would bury what a tired person has to read.

@@ -29,14 +29,16 @@ attributes:
     details: What is replaced is a whole data directory; RV(story) says what comes and what goes.
   idempotent:
     support: partial
-    details: V(listed) and V(absent) are. A restore is done each time.
+    details: All but V(scratch) and V(restored) are. A restore is done each time.
 options:
   state:
     description:
       - V(listed) only lists. V(scratch) starts a scratch instance with the backup. V(absent) removes that.
         V(restored) replaces the data of the server.
+      - V(held) writes down that a restore works on this node. Until V(released) the agent opens and closes nothing there, and does
+        not promote. It also outlasts whoever has asked for it, and a reboot.
     type: str
-    choices: [listed, scratch, absent, restored]
+    choices: [listed, scratch, absent, restored, held, released]
     default: listed
   name:
     description: What messages call this server.
@@ -146,6 +148,9 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring impor
 )
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.store import Store
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError, of_the_system
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import hold, release
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
 from ansible_collections.tandem.lemp.plugins.module_utils.login import LOGIN_OPTIONS, endpoint_here
 from ansible_collections.tandem.lemp.plugins.module_utils.runner import Runner, Service
 
@@ -201,22 +206,27 @@ def told(done: Restored) -> dict[str, t.Any]:
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
-    wish = wish_of(module)
     state = module.params["state"]
+    if state in ("held", "released"):
+        actions = (hold if state == "held" else release)(Record(), dry_run=module.check_mode)
+        return {"changed": bool(actions), "actions": actions, "story": actions}
+    wish = wish_of(module)
     if state == "listed":
         return listed(wish)
     if state == "absent":
         actions = remove_scratch(wish, dry_run=module.check_mode)
         return {"changed": bool(actions), "actions": actions, "story": actions or ["there is no scratch instance"]}
-    restore = to_scratch if state == "scratch" else to_server
-    return told(restore(wish, dry_run=module.check_mode))
+    if state == "scratch":
+        return told(to_scratch(wish, dry_run=module.check_mode))
+    with held(wish.node, not module.check_mode):
+        return told(to_server(wish, dry_run=module.check_mode))
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **LOGIN_OPTIONS,
-            "state": {"type": "str", "choices": ["listed", "scratch", "absent", "restored"], "default": "listed"},
+            "state": {"type": "str", "choices": ["listed", "scratch", "absent", "restored", "held", "released"], "default": "listed"},
             "name": {"type": "str", "default": "this server"},
             "directory": {"type": "path", "default": "/var/backups/tandem"},
             "backup": {"type": "str", "default": LATEST},

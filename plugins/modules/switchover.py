@@ -28,7 +28,7 @@ attributes:
     support: full
   idempotent:
     support: full
-    details: Nothing is done when the other node, named in O(to), is the primary already.
+    details: Nothing is done when the node named in O(to) is the primary already, but for its addresses with O(move_vips).
 options:
   to:
     description: Name of the node that shall be the primary. By default the one that is not.
@@ -47,7 +47,9 @@ options:
       - By default only the single waits are bounded.
     type: float
   move_vips:
-    description: Move the addresses to the new primary's node as well.
+    description:
+      - Move the addresses to the new primary's node as well.
+      - Where the node named in O(to) is the primary already, only they move, unless they are there.
     type: bool
     default: false
   max_lag:
@@ -102,8 +104,9 @@ from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.gates import Limits
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
-from ansible_collections.tandem.lemp.plugins.module_utils.operations.running import hands, story
-from ansible_collections.tandem.lemp.plugins.module_utils.operations.switchover import Report, Switchover, Wish
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.addresses import operation_for
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.running import hands, offline_writers, story
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.switchover import Report, Wish
 
 
 def wish_of(params: dict[str, t.Any]) -> Wish:
@@ -149,26 +152,19 @@ def main() -> None:
         report.old, report.new = config.node.name, config.peer.name
         if wanted not in (config.node.name, config.peer.name):
             raise Refused(f"{wanted} is no node of this pair.", f"Name {config.node.name} or {config.peer.name}.")
-        if wanted == config.node.name:
-            raise Refused(f"{wanted} is this node.", "Run this on the present primary.")
         with hands(config) as (here, there):
-            operation = Switchover(here, there, wish_of(module.params))
+            operation = operation_for(here, there, wanted, wish_of(module.params))
             report = operation.report
-            if there.call("observe")["server"]["writable"] and not here.call("observe")["server"]["writable"]:
-                report.result = "nothing to do"
-            elif module.check_mode:
-                operation.rehearse()
-                changed = True
-            else:
-                operation.run()
-                changed = True
+            if report.result != "nothing to do":
+                (operation.rehearse if module.check_mode else operation.run)()
+            changed = report.result in ("planned", "done")
+        report.warnings += offline_writers(config, report.new)
     except TandemError as error:
         # The whole report would bury what a tired person has to read.
         module.fail_json(msg=str(error), changed=report.result in ("half done", "undone"), story=story(asdict(report)))
-    before = {"primary": report.old if changed else report.new}
-    module.exit_json(
-        changed=changed, report=asdict(report), story=story(asdict(report)), diff={"before": before, "after": {"primary": report.new}}
-    )
+    what = "addresses" if report.kind == "addresses" else "primary"
+    before = {what: report.old if changed else report.new}
+    module.exit_json(changed=changed, report=asdict(report), story=story(asdict(report)), diff={"before": before, "after": {what: report.new}})
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ description:
   - What is changed is recorded first (C(/var/lib/tandem/fence.json)), so that V(unfenced) restores exactly that.
   - Unfencing opens the database only if the other one surely takes no writes and has nothing that this one lacks.
     A replica that was closed before it was fenced stays closed.
+  - Unfencing by V(atlas) acts as soon as one Atlas that answers keeps its writer offline. Of one that does not answer, as its
+    node is dead, it warns. It also warns of fences of this node by other drivers, which stay.
   - Refuses while an operation is running on this node. Needs what role C(operations) installs.
 extends_documentation_fragment:
   - tandem.lemp.attributes
@@ -35,12 +37,15 @@ options:
       - V(read_only) closes the database. It holds for everybody who comes from anywhere, but for administrators.
       - V(haproxy) lets nobody through the writer port of this node, until HAProxy is restarted.
       - V(atlas) takes the writer of both nodes' Atlas offline, which holds until Atlas is restarted. It is refused alone, since
-        sessions that are pinned to the writer go on writing. Give V(read_only) as well.
+        sessions that are pinned to the writer go on writing. Give V(read_only) as well. It is refused on a node whose database is
+        not the open one, since nobody could write anywhere.
       - V(grants) locks the accounts of applications and ends their sessions, past the binary log. It also keeps out an
         application that bypasses read_only.
+      - V(restore) is no fence, and only for O(state=unfenced). It forgets a restore that was killed, so that the agent decides again.
+        Nothing else is unfenced while its record is there.
     type: list
     elements: str
-    choices: [read_only, atlas, haproxy, grants]
+    choices: [read_only, atlas, haproxy, grants, restore]
     default: [read_only]
   peer_is:
     description: V(dead) says that somebody has made sure that the other node is powered off. An answer of it still counts more.
@@ -91,15 +96,17 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
+from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline, require_open
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Driver
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.fencing import FENCED, Outcome, fence, unfence
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.fencing import FENCED, UNFENCED, Outcome, fence, unfence
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.grants import Accounts
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.haproxy import WriterPort
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.here import look_at_peer
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import RESTORE, Restoring
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.actions import Actions
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
@@ -109,6 +116,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.server import Server
 def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
     """One fence or unfence."""
     params: dict[str, t.Any] = module.params
+    record = Record()
     drivers: list[Driver] = []
     for name in dict.fromkeys(params["drivers"]):
         if name == "read_only":
@@ -118,18 +126,25 @@ def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
                     peer_is_dead=params["peer_is"] == "dead", drain=params["drain"], timeout=params["timeout"],
                 )
             )  # fmt: skip
+        elif name == RESTORE:
+            drivers.append(Restoring(record))
         elif name == "haproxy":
             if not config.proxy.control:
                 raise Refused("This node has no HAProxy.", "Leave out the driver haproxy.")
             drivers.append(WriterPort(config.proxy))
         elif name == "atlas":
-            if not config.atlas:
+            # A fence that was recorded before the pair left Atlas can be forgotten.
+            if not config.atlas and not (params["state"] == UNFENCED and name in record.read()):
                 raise Refused("This pair has no Atlas.", "Leave out the driver atlas.")
+            if params["state"] == FENCED:
+                known = record.read()
+                opened = [driver for driver in known if driver == name or known[driver].get("was_open")]
+                require_open(Node(config.node.name, config.node.address, server.observe()), opened, lambda: look_at_peer(config))
             drivers.append(AtlasOffline([Endpoint(port.host, port.port, port.user, port.password) for port in config.atlas]))
         else:
             drivers.append(Accounts(config.root(), config.canary(), config.own_accounts, config.engine))
     act = fence if params["state"] == FENCED else unfence
-    return act(drivers, Record(), dry_run=module.check_mode)
+    return act(drivers, record, dry_run=module.check_mode)
 
 
 def main() -> None:
@@ -137,7 +152,8 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["fenced", "unfenced"], "default": "fenced"},
             "drivers": {
-                "type": "list", "elements": "str", "choices": ["read_only", "atlas", "haproxy", "grants"], "default": ["read_only"],
+                "type": "list", "elements": "str", "choices": ["read_only", "atlas", "haproxy", "grants", "restore"],
+                "default": ["read_only"],
             },
             "peer_is": {"type": "str", "choices": ["unknown", "dead"], "default": "unknown"},
             "drain": {"type": "float", "default": 2},
@@ -156,6 +172,8 @@ def main() -> None:
                 server.close()
     except TandemError as error:
         module.fail_json(msg=str(error))
+    for warning in outcome.warnings:
+        module.warn(warning)
     module.exit_json(
         changed=outcome.changed,
         actions=outcome.actions,

@@ -427,6 +427,7 @@ class Agent:
             "reason": decision.reason if decision else "",
             "policy": {"failover": self.policy.failover, "failback": self.policy.failback},
             "paused_until": (decision.facts.paused_until if decision else reading.number(self._said, "paused_until")) or None,
+            "held": self._held(),
             "lease": self._witness.status(clock()) if self._witness else {"configured": False, "holder": None, "left": None, "reachable": None},
             "blockers": [
                 {"condition": b.name, "found": b.found, "needed": b.needed, "ok": b.met} for b in (decision.blockers if decision else ())

@@ -16,6 +16,9 @@ LAST = 5  # transitions told
 # Conditions that only the primary's death itself can meet: that they are not met while it lives stands against nothing.
 PROOFS = frozenset({"silence", "primary's machine", "lease", "primary asks", "primary cedes"})
 
+# The agent sees that there is a record (/var/lib/tandem/fence.json), and not of what.
+HELD = "a fence, or a restore that runs or was killed; the agent decides nothing there until that ends (playbooks/unfence.yml, docs/runbooks/restore.md)"
+
 
 class Condition(t.Protocol):
     """One condition of a promotion, as the decision core has it."""
@@ -191,6 +194,8 @@ def _present(status: t.Any, now: float) -> list[str]:
     if reason:
         rule = reading.text(agent, "rule")
         lines.append(f"    because: {_sentence(reason)}" + (f" (rule {rule})" if rule else ""))
+    if reading.truth(agent, "held"):
+        lines.append(f"A person holds {node}: {HELD}.")
     for name in reading.texts(agent, "alarms"):
         lines.append(f"Alarm: {described(name)[1]}.")
     peer = reading.text(status, "peer", "node") or "the peer"

@@ -164,6 +164,8 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
     store = Store(wish.directory)
     directory = DataDirectory(wish.datadir)
     interrupted = directory.interrupted()
+    if not dry_run:
+        directory.drop_gone()
     here = look(wish.endpoint, wish.datadir)
     done = plan(wish, store, here)
     _require_fitting(wish, done.backup, here)

@@ -12,10 +12,26 @@ from __future__ import annotations
 import typing as t
 
 from ..atlas.admin import OFFLINE, RW, UP, Admin, Backend
+from ..atlas.errors import NotListening, Silent
 from ..atlas.wire import Endpoint
-from ..errors import OperationFailed, TandemError
+from ..decide import Node
+from ..errors import OperationFailed, Refused, TandemError
 
 _Key = tuple[str, str]
+
+
+def require_open(here: Node, recorded: t.Collection[str], peer: t.Callable[[], Node]) -> None:
+    """Raises Refused where this node's database is not the open one: its fence would stop the writes of the other one.
+
+    recorded: the drivers by which this node was fenced when it was the open one; it is closed by that. peer: asked only then.
+    """
+    if here.server.writable or (recorded and not peer().server.writable):
+        return
+    raise Refused(
+        f"The database of {here.name} is not the open one. The driver atlas takes the writers of both nodes' Atlas offline, and they"
+        " lead to the one that is: nobody could write anywhere. Nothing was changed.",
+        "Leave out the driver atlas, or name the node whose database is open.",
+    )
 
 
 class AtlasOffline:
@@ -29,6 +45,7 @@ class AtlasOffline:
     """
 
     name = "atlas"
+    takes = "the writers of both nodes' Atlas"
     sufficient = False
 
     def __init__(
@@ -40,6 +57,7 @@ class AtlasOffline:
         self._timeout = timeout
         self._failed: dict[str, str] = {}
         self._unsettled: set[tuple[str, _Key]] = set()
+        self._silent: dict[str, str] = {}
 
     def _meant(self, admin: Admin) -> list[Backend]:
         return [one for one in admin.backends() if (one.address in self._addresses if self._addresses else one.type == RW)]
@@ -54,6 +72,25 @@ class AtlasOffline:
         except TandemError:
             return False
         return True
+
+    def left(self) -> bool:
+        """Whether any that answers keeps a writer offline: the node of the other one may never come back."""
+        found = False
+        for instance in self._instances:
+            try:
+                with Admin(instance) as admin:
+                    found = any(one.state == OFFLINE for one in self._meant(admin)) or found
+            except TandemError as error:
+                self._silent[str(instance)] = str(error)
+        return found
+
+    def unknown(self) -> list[str]:
+        """Of which nobody knows whether it lets applications through again, a sentence for each."""
+        return [
+            f"Whether the Atlas of {instance} uses its writer is not known: {said} If its node is dead, nothing is to be done:"
+            " a restart of Atlas ends the fence there. Otherwise run playbooks/unfence.yml again when it answers."
+            for instance, said in self._silent.items()
+        ]
 
     def plan(self) -> dict[str, t.Any]:
         """What somebody else had taken offline before, and shall stay so. Of an Atlas that does not answer: nothing."""
@@ -109,7 +146,11 @@ class AtlasOffline:
             yield f"{one.address} at {instance}"
 
     def unfence(self, recorded: t.Mapping[str, t.Any] | None) -> None:
-        """Online, all at once, and then seen up. What somebody else had taken offline stays so."""
+        """Online, all at once, and then seen up. What somebody else had taken offline stays so.
+
+        One that does not answer fails only where none does, see unknown(): its node may be dead.
+        """
+        self._silent.clear()
         before = (recorded or {}).get("offline_before") or {}
         failed: list[str] = []
         told: list[tuple[Endpoint, list[_Key]]] = []
@@ -122,8 +163,12 @@ class AtlasOffline:
                         if one.key in keys and one.state == OFFLINE:
                             admin.set_online(*one.key)
                 told.append((instance, keys))
+            except (NotListening, Silent) as error:
+                self._silent[str(instance)] = str(error)
             except TandemError as error:
                 failed.append(str(error))
+        if not told:
+            failed += self._silent.values()
         for instance, keys in told:
             try:
                 with Admin(instance) as admin:

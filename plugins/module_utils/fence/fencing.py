@@ -9,9 +9,11 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..errors import OperationFailed, Refused, TandemError
+from .atlas import AtlasOffline
 from .driver import Driver
 from .read_only import ReadOnly
 from .record import Record
+from .restoring import KILLED, RESTORE
 
 FENCED = "fenced"
 UNFENCED = "unfenced"
@@ -19,12 +21,13 @@ UNFENCED = "unfenced"
 
 @dataclass
 class Outcome:
-    """By driver: the state before and after, and what the proof said."""
+    """By driver: the state before and after, and what the proof said. warnings: what may still keep applications out."""
 
     before: dict[str, str] = field(default_factory=dict)
     after: dict[str, str] = field(default_factory=dict)
     actions: list[str] = field(default_factory=list)
     proof: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -39,6 +42,8 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
     """
     outcome = Outcome()
     ordered = _ordered(drivers)
+    if any(driver.name == RESTORE for driver in ordered):
+        raise Refused("A restore is no fence.", "Name another driver.")
     if ordered and not any(driver.sufficient for driver in ordered):
         raise Refused(f"{ordered[0].name} alone is no fence: some sessions go on writing.", "Add the driver read_only.")
     late: list[Driver] = []
@@ -47,7 +52,7 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
         outcome.before[driver.name] = _word(was)
         outcome.after[driver.name] = FENCED
         if not was:
-            outcome.actions.append(f"fence by {driver.name}")
+            outcome.actions.append(f"fence by {_what(driver)}")
         if dry_run:
             continue
         if not was:
@@ -83,13 +88,19 @@ def _make(driver: Driver, record: Record) -> None:
 
 
 def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
-    """In the opposite order. Whether the database may open is asked before anything is changed: Refused where it may not."""
+    """In the opposite order. Whether the database may open is asked before anything is changed: Refused where it may not.
+
+    Nor is anything opened in the middle of a restore.
+    """
     outcome = Outcome()
     known = record.read()
-    todo = []
-    for driver in reversed(_ordered(drivers)):
+    ordered = _ordered(drivers)
+    todo: list[tuple[Driver, dict[str, t.Any] | None]] = []
+    if RESTORE in known and not any(driver.name == RESTORE for driver in ordered):
+        raise Refused("A restore works on this node.", KILLED)
+    for driver in reversed(ordered):
         recorded = known.get(driver.name)
-        was = driver.fenced()
+        was = driver.left() if isinstance(driver, AtlasOffline) else driver.fenced()
         outcome.before[driver.name] = outcome.after[driver.name] = _word(was)
         if not was and recorded is None:
             continue
@@ -109,15 +120,28 @@ def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Ou
         stays = isinstance(driver, ReadOnly) and driver.stays_closed(recorded)
         if not stays:
             outcome.after[driver.name] = UNFENCED
-        outcome.actions.append(f"forget the fence by {driver.name}" if stays else f"unfence by {driver.name}")
+        forgotten = "forget the restore" if driver.name == RESTORE else f"forget the fence by {driver.name}" if stays else ""
+        outcome.actions.append(forgotten or f"unfence by {_what(driver)}")
         if not dry_run:
             driver.unfence(recorded)
             record.drop(driver.name)
+    for driver in ordered:
+        if isinstance(driver, AtlasOffline):
+            outcome.warnings += driver.unknown()
+    others = sorted(set(known) - {driver.name for driver in ordered})
+    if others:
+        outcome.warnings.append(
+            f"A fence of this node by {' and '.join(others)} is still recorded. Run playbooks/unfence.yml again with -e drivers={','.join(others)}."
+        )
     return outcome
 
 
 def _ordered(drivers: t.Iterable[Driver]) -> list[Driver]:
     return sorted(drivers, key=lambda driver: (driver.sufficient, driver.name == "grants"))
+
+
+def _what(driver: Driver) -> str:
+    return f"{driver.name}: {driver.takes}" if isinstance(driver, AtlasOffline) else driver.name
 
 
 def _word(fenced: bool) -> str:

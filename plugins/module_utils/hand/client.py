@@ -134,14 +134,15 @@ class SocketLine:
 class HandClient:
     """Requests to one node.
 
-    Raises HandLost when the line is broken or silent, and whatever TandemError the node itself raised.
+    Raises HandLost when the line is broken or silent, and whatever TandemError the node itself raised. A silent one may still answer,
+    and that would be taken for the answer to something else: so the line is closed, and nothing is asked any more.
     """
 
     def __init__(self, name: str, line: t.Sequence[str] | Line) -> None:
         self.name = name
         self._line: Line = ProcessLine(line) if isinstance(line, (list, tuple)) else t.cast(Line, line)
         self._received = b""
-        self._waiting = 0
+        self._lost_by = ""
 
     def greet(self) -> dict[str, t.Any]:
         """Wait until it is there, and see that it speaks the same. Raises Refused if it does not."""
@@ -161,15 +162,16 @@ class HandClient:
 
     def send(self, what: str, **arguments: t.Any) -> None:
         """Ask, without waiting: the other node can work meanwhile."""
+        self._require_line()
         line = json.dumps({"do": what, "with": arguments}, separators=(",", ":")) + "\n"
         try:
             self._line.write(line.encode())
         except (OSError, ValueError):
             raise self._lost("is gone") from None
-        self._waiting += 1
 
     def receive(self, timeout: float = _ANSWER) -> t.Any:
         """The answer to the oldest request that has none."""
+        self._require_line()
         deadline = time.monotonic() + timeout
         while b"\n" not in self._received:
             left = deadline - time.monotonic()
@@ -180,7 +182,6 @@ class HandClient:
                 raise self._lost("has ended")
             self._received += part
         line, _newline, self._received = self._received.partition(b"\n")
-        self._waiting -= 1
         try:
             reply = json.loads(line)
         except ValueError:
@@ -193,8 +194,17 @@ class HandClient:
         message = str(reply["message"])
         raise kind(message if self.name in message else f"{self.name}: {message}", reply["remedy"])
 
+    def _require_line(self) -> None:
+        if self._lost_by:
+            raise HandLost(
+                f"The hand on {self.name} was lost before, as it {self._lost_by}. What it had begun it brings to an end by itself.",
+                "See playbooks/status.yml.",
+            )
+
     def _lost(self, why: str) -> HandLost:
         said = self._line.complaint()
+        self._lost_by = why
+        self._line.close()
         return HandLost(f"The hand on {self.name} {why}{': ' + said if said else ''}.", "Is the node up, and was playbooks/operations.yml run?")
 
     def close(self) -> None:
@@ -203,16 +213,17 @@ class HandClient:
 
 
 def both(first: HandClient, second: HandClient, what: str, timeout: float = _ANSWER, **arguments: t.Any) -> tuple[t.Any, t.Any]:
-    """The same on both nodes at the same time. If one of them fails, the other one's answer is still waited for."""
-    first.send(what, **arguments)
-    try:
-        second.send(what, **arguments)
-    except TandemError:
-        first.receive(timeout)
-        raise
+    """The same on both nodes at the same time. If one of them fails, the other one is still asked, and waited for."""
     failed: TandemError | None = None
-    answers = []
+    asked = []
     for hand in (first, second):
+        try:
+            hand.send(what, **arguments)
+            asked.append(hand)
+        except TandemError as error:
+            failed = failed or error
+    answers = []
+    for hand in asked:
         try:
             answers.append(hand.receive(timeout))
         except TandemError as error:

@@ -97,6 +97,8 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
     """Attach; the outcome says what it took. Raises Refused with everything as it was."""
     directory = DataDirectory(local.datadir)
     taken_up = [_take_up(local, source, directory, dry_run=dry_run)] if directory.interrupted() else []
+    if not dry_run:
+        directory.drop_gone()
     # This one first: a replica seen after its source could seem to be ahead of it.
     here, password = local.observe()
     node = Node(local.name, "", as_data(directory, here))

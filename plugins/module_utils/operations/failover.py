@@ -349,10 +349,17 @@ class Failover:
         old = t.cast(HandClient, self.old)
         # From here on nothing comes by another way, so that nothing comes twice. The old one still has all that is dropped.
         self.new.call("stop_replication")
-        here = self.new.call("executed")
+        here = self.report.executed = self.new.call("executed")
+        if not self._lacking(known):
+            return "nothing is missing: the rest came by replication meanwhile"
         name = self.report.operation
         seconds = self.plan.left(_RESCUE)
         made = old.call("rescue_extract", seconds + 10, name=name, known=here, seconds=seconds)
+        if not made["bytes"]:
+            raise OperationFailed(
+                f"{self.new.name} lacks {self._lacking(known)} transactions of {self.old_name}, whose binary log does not hold them.",
+                "Start that database: it starts closed. Or give them up: -e give_up_rescue=true.",
+            )
         offset = 0
         while offset < made["bytes"]:
             data = old.call("rescue_read", name=name, offset=offset)

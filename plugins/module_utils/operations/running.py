@@ -8,9 +8,15 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ..atlas.admin import OFFLINE, RW, Admin
+from ..atlas.wire import Endpoint
+from ..errors import TandemError
 from ..hand.client import HandClient, local_command, peer_command
 from ..hand.config import HandConfig
 from ..hand.priority import go_first
+
+# Seconds that an Atlas may take to answer.
+_ATLAS = 2.0
 
 
 @contextlib.contextmanager
@@ -27,6 +33,24 @@ def hands(config: HandConfig) -> t.Iterator[tuple[HandClient, HandClient]]:
         # The peer first: when both have to recover, the old primary (mostly here) is told last what the other one does.
         there.close()
         here.close()
+
+
+def offline_writers(config: HandConfig, new: str) -> list[str]:
+    """A warning for each Atlas that keeps its writer offline: a fence does so on both nodes, and outlives the fenced one.
+
+    new: the node that takes writes afterwards. An Atlas that does not answer is left out: its node may be dead.
+    """
+    found: list[str] = []
+    for port in config.atlas:
+        there = Endpoint(port.host, port.port, port.user, port.password, timeout=_ATLAS)
+        with contextlib.suppress(TandemError), Admin(there) as admin:
+            found += [
+                f"The Atlas of {there} keeps its writer {one.address} offline, and refuses writes (error 2013)."
+                f" When {new} takes writes: playbooks/unfence.yml -e node={new} -e drivers=atlas"
+                for one in admin.backends()
+                if (one.type, one.state) == (RW, OFFLINE)
+            ]
+    return found
 
 
 def story(report: t.Mapping[str, t.Any]) -> list[str]:

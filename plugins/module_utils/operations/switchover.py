@@ -34,7 +34,7 @@ _LONGEST_PAUSE = 8.0
 # A hand that waits does not notice that its operation has died: it waits in slices.
 _SLICE = 0.25
 _FOLLOWED = 0.5
-_VIP = 10.0
+VIP_WAIT = 10.0
 _VERIFY = 30.0
 
 
@@ -321,9 +321,9 @@ class Switchover:
 
     def _move_vips(self) -> None:
         try:
-            moved = self.old.call("give_addresses", _VIP + 5, seconds=_VIP)
-            if not self.new.call("has_addresses", _VIP + 5, seconds=_VIP):
-                self.report.warnings.append(f"{self.new.name} has not taken the addresses within {_VIP:g} s.")
+            moved = self.old.call("give_addresses", VIP_WAIT + 5, seconds=VIP_WAIT)
+            if not self.new.call("has_addresses", VIP_WAIT + 5, seconds=VIP_WAIT):
+                self.report.warnings.append(f"{self.new.name} has not taken the addresses within {VIP_WAIT:g} s.")
             self.report.vips_ms = round(moved["seconds"] * 1000, 1)
         except TandemError as error:
             self.report.warnings.append(f"The addresses did not move: {error}")

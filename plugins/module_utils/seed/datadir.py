@@ -34,6 +34,7 @@ class DataDirectory:
         self.old = self.work / "old"
         self._swapping = self.work / "swapping"
         self._out = self.work / "out"
+        self._gone = self.work / "gone"
         self._cloning = self.work / "cloning"
 
     def require_space(self, needed: int) -> None:
@@ -102,8 +103,16 @@ class DataDirectory:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def keep_new(self) -> None:
-        """The new data work: the old ones may go."""
+        """The new data work: the old ones may go. By their name first, so that a part of them is never taken for all of them."""
+        if self.old.exists():
+            self.drop_gone()
+            self.old.rename(self._gone)
+            _settle(self.work)
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def drop_gone(self) -> None:
+        """What an earlier call had given up and not yet removed takes no room."""
+        shutil.rmtree(self._gone, ignore_errors=True)
 
     def _move_out(self, target: Path) -> None:
         for entry in sorted(self.path.iterdir()):
@@ -114,3 +123,12 @@ class DataDirectory:
         for entry in sorted(source.iterdir()):
             self._move(entry, self.path / entry.name)
         source.rmdir()
+
+
+def _settle(directory: Path) -> None:
+    """The names in it are on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -20,6 +20,7 @@ sys.dont_write_bytecode = True
 
 from tandem_engine.agent.acts import Acts  # noqa: E402 - the path comes first
 from tandem_engine.agent.store import Store  # noqa: E402
+from tandem_engine.agent.why import HELD  # noqa: E402
 from tandem_engine.drill import fault as faults  # noqa: E402
 from tandem_engine.drill import gates, rows, story, watching  # noqa: E402
 from tandem_engine.errors import Refused, TandemError  # noqa: E402
@@ -78,6 +79,8 @@ def show(args: argparse.Namespace) -> int:
     print(f"{'failover':<10} {agent['policy']['failover']}{_paused(agent)}{_cooling(agent)}")
     if agent.get("last_failover"):
         print(f"{'last one':<10} {_moment(agent['last_failover'])}, {_acknowledged(agent)}")
+    if agent.get("held"):
+        print(f"{'held':<10} by {HELD}")
     for name in agent["alarms"]:
         print(f"ALARM      {name.replace('_', ' ')}")
     return 1 if agent["alarms"] else 0

@@ -113,6 +113,7 @@ def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
             else "every own transaction is known to node-b",
             "policy": {"failover": "automatic", "failback": "never"},
             "paused_until": None,
+            "held": False,
             "lease": {"configured": True, "holder": "node-b", "left": 3.7, "reachable": True, "problem": ""},
             "blockers": [] if primary else blockers(),
             "alarms": [],

@@ -98,6 +98,14 @@ def test_a_peer_of_which_only_heartbeats_are_known(able, ready) -> None:
     assert outlook(status, data.NOW).ready is False
 
 
+def test_a_node_that_a_person_holds_is_told_with_what_ends_it() -> None:
+    status = data.replica()
+    assert "holds" not in said(status)
+    status["agent"]["held"] = True
+    assert "A person holds node-a: a fence, or a restore that runs or was killed" in said(status)
+    assert "playbooks/unfence.yml" in said(status)
+
+
 def test_alarms_are_told() -> None:
     assert "Alarm: the primary goes on without a replica: commits wait for nobody." in said(data.alone())
 

@@ -5,23 +5,33 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas import admin as engine
+from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline, require_open
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Driver
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import AtlasPort, HandConfig, Side
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.running import offline_writers
+from ansible_collections.tandem.lemp.plugins.module_utils.server import Server as DatabaseServer
+from ansible_collections.tandem.lemp.plugins.module_utils.state import ServerState
+from ansible_collections.tandem.lemp.plugins.modules import write_fence
 
-from .replay import Faults, Transcript, free_port, recorded, replaying
+from .replay import Faults, Server, Transcript, free_port, recorded, replaying
 from .test_admin import M1, M2, there, undone_by_a_probe
 
 SEQ = recorded("admin_seq_offline_online")
+BOTH = "atlas: the writers of both nodes' Atlas"
 
 
 @pytest.fixture(autouse=True)
@@ -75,12 +85,12 @@ def test_both_go_offline_and_come_back_and_are_seen_up(record: Record) -> None:
     with replaying(SEQ, 10) as one, replaying(SEQ, 10) as two:
         drivers = [AtlasOffline([there(one), there(two)]), Database()]
         done = fencing.fence(drivers, record, dry_run=False)
-        assert done.actions == ["fence by atlas", "fence by read_only"]
+        assert done.actions == [f"fence by {BOTH}", "fence by read_only"]
         assert f"{M1} at 127.0.0.1:{one.port}, {M1} at 127.0.0.1:{two.port}" in done.proof["atlas"]
         assert "pinned are not stopped" in done.proof["atlas"]
         assert told(one) == told(two) == ["SET OFFLINE 1"]
         assert fencing.fence(drivers, record, dry_run=False).changed is False
-        assert fencing.unfence(drivers, record, dry_run=False).actions == ["unfence by read_only", "unfence by atlas"]
+        assert fencing.unfence(drivers, record, dry_run=False).actions == ["unfence by read_only", f"unfence by {BOTH}"]
         assert told(one) == told(two) == ["SET OFFLINE 1", "SET ONLINE 1"]
         assert record.read() == {}
         for server in (one, two):
@@ -89,7 +99,7 @@ def test_both_go_offline_and_come_back_and_are_seen_up(record: Record) -> None:
 
 def test_check_mode_only_looks(record: Record) -> None:
     with replaying(SEQ) as server:
-        assert fencing.fence([AtlasOffline([there(server)]), Database()], record, dry_run=True).actions == ["fence by atlas", "fence by read_only"]
+        assert fencing.fence([AtlasOffline([there(server)]), Database()], record, dry_run=True).actions == [f"fence by {BOTH}", "fence by read_only"]
         assert told(server) == [] and record.read() == {}
 
 
@@ -113,6 +123,92 @@ def test_without_a_record_it_is_as_open_as_it_can_be() -> None:
         assert driver.fenced()
         driver.unfence(None)
         assert told(server) == ["SET ONLINE 1"] and not driver.fenced()
+
+
+def test_the_fence_of_a_node_that_died_is_taken_away_on_the_other_one(record: Record) -> None:
+    """The record is on the dead one, and its Atlas does not answer."""
+    dead = there(free_port())
+    with replaying(SEQ.only(*SEQ.commands[2:]), 20) as server:
+        drivers = [AtlasOffline([dead, there(server)]), Database()]
+        planned = fencing.unfence(drivers, record, dry_run=True)
+        assert planned.actions == [f"unfence by {BOTH}"] and told(server) == []
+        done = fencing.unfence(drivers, record, dry_run=False)
+        assert done.actions == [f"unfence by {BOTH}"] and told(server) == ["SET ONLINE 1"]
+        for outcome in (planned, done):
+            (warning,) = outcome.warnings
+            assert f"the Atlas of {dead} uses its writer is not known: Nobody takes connections" in warning
+        assert fencing.unfence(drivers, record, dry_run=False).changed is False
+
+
+def test_a_recorded_fence_is_taken_away_where_one_does_not_answer(record: Record) -> None:
+    record.keep("atlas", {"offline_before": {}})
+    with replaying(SEQ.only(*SEQ.commands[2:]), 20) as server:
+        done = fencing.unfence([AtlasOffline([there(server), there(free_port())])], record, dry_run=False)
+        assert told(server) == ["SET ONLINE 1"] and len(done.warnings) == 1
+    assert record.read() == {}
+
+
+def pair(*servers: Server | int) -> HandConfig:
+    """As role operations writes it."""
+    ports = tuple(AtlasPort(one.host, one.port, one.user, one.password) for one in map(there, servers))
+    return HandConfig(
+        node=Side("node-a", "192.0.2.1"), peer=Side("node-b", "192.0.2.2"),
+        engine="mariadb", service="mariadb", socket="/nowhere", datadir="/nowhere", replication_user="repl",
+        canary_user="canary", own_accounts=(), ca="/nowhere", atlas=ports,
+    )  # fmt: skip
+
+
+def asked(state: str) -> AnsibleModule:
+    return t.cast(AnsibleModule, SimpleNamespace(params={"state": state, "drivers": ["atlas"]}, check_mode=False))
+
+
+def database(*, writable: bool) -> DatabaseServer:
+    """Of this node: only asked what it is."""
+    state = ServerState(state="running", read_only=not writable)
+    return t.cast(DatabaseServer, SimpleNamespace(observe=lambda: state))
+
+
+def test_a_fence_that_was_recorded_before_the_pair_left_atlas_is_forgotten(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_fence, "Record", lambda: record)
+    with pytest.raises(Refused, match="has no Atlas"):
+        write_fence.run(asked("unfenced"), pair(), database(writable=False))
+    record.keep("atlas", {"offline_before": {}})
+    assert write_fence.run(asked("unfenced"), pair(), database(writable=False)).actions == [f"unfence by {BOTH}"]
+    assert record.read() == {}
+
+
+@pytest.mark.parametrize("known", [{}, {"read_only": {"was_open": False}}], ids=["fresh", "fenced as a replica"])
+def test_of_a_node_that_is_not_the_open_one_it_is_refused(
+    record: Record, monkeypatch: pytest.MonkeyPatch, known: dict[str, dict[str, bool]]
+) -> None:
+    """The writers of both lead to the other one."""
+    monkeypatch.setattr(write_fence, "Record", lambda: record)
+    for driver, changed in known.items():
+        record.keep(driver, changed)
+    with replaying(SEQ) as server:
+        with pytest.raises(Refused, match=r"of node-a is not the open one.* both nodes' Atlas .*Nothing was changed.*Leave out the driver atlas"):
+            write_fence.run(asked("fenced"), pair(server), database(writable=False))
+        assert server.heard == [] and record.read() == known
+        # The open one gets as far as the next question.
+        with pytest.raises(Refused, match="atlas alone is no fence"):
+            write_fence.run(asked("fenced"), pair(server), database(writable=True))
+
+
+def test_one_that_is_closed_by_its_fence_is_fenced_again_unless_it_was_replaced() -> None:
+    closed, opened = (Node(f"node-{letter}", "", ServerState(state="running", read_only=letter == "a")) for letter in "ab")
+    silent = Node("node-b", "", ServerState(reason="nobody answers"))
+    for peer in (closed, silent):
+        require_open(closed, ["read_only"], lambda peer=peer: peer)
+    with pytest.raises(Refused, match="not the open one"):
+        require_open(closed, ["atlas"], lambda: opened)
+
+
+def test_a_report_names_the_writers_that_are_offline() -> None:
+    """One is fenced, one is not, one is dead."""
+    with replaying(SEQ.only(SEQ.commands[2])) as fenced, replaying(recorded("admin_select_backends")) as well:
+        (warning,) = offline_writers(pair(free_port(), fenced, well), "node-b")
+    assert f"The Atlas of {there(fenced)} keeps its writer {M1} offline" in warning
+    assert "playbooks/unfence.yml -e node=node-b -e drivers=atlas" in warning
 
 
 def test_one_that_does_not_answer_does_not_keep_the_rest_open(record: Record) -> None:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
 import pytest
+import yaml
+from jinja2 import Environment
+from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.tandem.lemp.plugins.module_utils.runbooks import RUNBOOKS, faults, strangers
 
@@ -34,6 +38,7 @@ def told(runbook, **said):
         ("unfence", {"node": "node-a,node-b"}, "is no node of this pair"),
         ("fence", {"node": "node-a", "drivers": "read_only,firewall"}, "drivers: firewall is none of read_only, haproxy, atlas, grants."),
         ("switchover", {"to": "client"}, "to: client is no node of this pair."),
+        ("fence", {"node": "node-a", "drivers": "restore"}, "drivers: restore is none of read_only, haproxy, atlas, grants."),
         ("switchover", {"max_pause": "two"}, "max_pause: two is no number."),
         ("switchover", {"drain": "nan"}, "drain: nan is no number."),
         ("failover", {"peer_is": "daed"}, "peer_is: daed is none of dead, unknown."),
@@ -59,6 +64,7 @@ def test_what_makes_no_sense_is_named(runbook, said, words):
         ("switchover", {"tandem_secret_operator": "x", "ansible_become_password": "x", "awx_job_id": 7, "database_max_connections": 9}),
         ("failback", {"to": "node-a", "move_vips": False, "max_lag": 1, "discard": "no", "timeout": 60}),
         ("fence", {"node": "node-a", "drivers": "grants, read_only"}),
+        ("unfence", {"node": "node-a", "drivers": "restore"}),
         ("restore", {"scratch": True, "point": "0-1-7"}),
         ("restore", {"scratch": "remove"}),
         ("backup", {"from": "{{ groups.tandem[0] }}", "keep": 3}),
@@ -67,6 +73,47 @@ def test_what_makes_no_sense_is_named(runbook, said, words):
 )
 def test_what_makes_sense_is_left_alone(runbook, said):
     assert told(runbook, **said) == ""
+
+
+def seed_timeout(**said):
+    """As rejoin.yml works it out; None: the module's own."""
+    play = yaml.safe_load((ROOT / "playbooks" / "rejoin.yml").read_text(encoding="utf-8"))[-1]
+    text = Environment(autoescape=True).from_string(play["module_defaults"]["tandem.lemp.rejoin"]["seed_timeout"]).render(omit="", **said)
+    return int(text) if text else None
+
+
+def test_the_deadline_of_a_failback_is_not_that_of_the_copy():
+    imported = [play for play in yaml.safe_load((ROOT / "playbooks" / "failback.yml").read_text(encoding="utf-8"))
+                if play.get("ansible.builtin.import_playbook") == "rejoin.yml"]  # fmt: skip
+    within = imported[0].get("vars", {})
+    assert seed_timeout(**within, deadline=20) is None
+    assert seed_timeout(**within, deadline=20, copy_deadline=3600) == 3600
+    assert told("failback", deadline=20, copy_deadline=3600) == ""
+    assert seed_timeout(deadline=3600) == seed_timeout(copy_deadline=3600) == 3600
+    assert seed_timeout() is None
+    assert told("rejoin", deadline=3600) == told("rejoin", copy_deadline=3600) == ""
+
+
+def ends_before_its_plan(**said):
+    """Whether switchover.yml, told this, ends as one with nothing to do. The primary is node-a."""
+    play = yaml.safe_load((ROOT / "playbooks" / "switchover.yml").read_text(encoding="utf-8"))[-1]
+    ends = list(itertools.takewhile(lambda task: task["name"] != "Make the plan", play["tasks"]))[-1]
+    assert ends["ansible.builtin.meta"] == "end_play"
+    env = NativeEnvironment()
+    env.filters["bool"] = lambda value: str(value).lower() in ("true", "yes", "1")
+    scope = {"inventory_hostname": "node-a", **said}
+    scope.update({name: env.from_string(text).render(scope) for name, text in play.get("vars", {}).items()})
+    return bool(env.from_string("{{ " + ends["when"] + " }}").render(scope))
+
+
+def test_a_switchover_to_the_primary_goes_on_where_the_addresses_are_asked_for():
+    assert ends_before_its_plan(to="node-a")
+    assert ends_before_its_plan(to="node-a", move_vips="false")
+    assert not ends_before_its_plan(to="node-a", move_vips="true")
+    assert not ends_before_its_plan(to="node-b")
+    home = {"switchover_defaults": {"to": "node-a", "move_vips": True}}
+    assert not ends_before_its_plan(**home)
+    assert ends_before_its_plan(**home, move_vips="no")
 
 
 def test_what_nobody_looks_at_is_told_of():

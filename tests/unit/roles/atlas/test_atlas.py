@@ -12,6 +12,8 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 
 from ansible_collections.tandem.lemp.plugins.filter.atlas_encrypt import atlas_encrypt
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.config import Config
@@ -117,3 +119,29 @@ def test_the_unit(word: str) -> None:
 def test_logs_elsewhere_may_be_written() -> None:
     text = rendered("etc/systemd/system/atlas.service.j2", atlas_log_dir="/srv/logs")
     assert "ReadWritePaths=/srv/logs\n" in text and "LogsDirectory=" not in text
+
+
+def trusted(*name: str) -> Any:
+    return DataLoader().load_from_file(str(ROLE.joinpath(*name)), trusted_as_template=True)
+
+
+@pytest.mark.parametrize(("check", "changed", "judged"), [(True, True, False), (True, False, True), (False, True, True)])
+@pytest.mark.parametrize("brought", ["__atlas_fetched", "__atlas_copied"])
+@pytest.mark.parametrize("name", ["It is the right one", "Install the deb"])
+def test_the_old_package_of_that_name_is_not_taken_for_the_new_one(name: str, brought: str, check: bool, changed: bool, judged: bool) -> None:
+    """Check mode brings none."""
+    (task,) = (each for each in trusted("tasks", "install_package.yml") if each["name"] == name)
+    given = {"atlas_checksum": "sha256:00", "__atlas_package_format": "deb", "__atlas_file": {"stat": {"exists": True}}, "ansible_check_mode": check}
+    skipped = {one: {"skipped": True, "changed": False} for one in ("__atlas_fetched", "__atlas_copied")}
+    known = {**trusted("vars", "main.yml"), **given, **skipped, brought: {"changed": changed}}
+    templar = Templar(loader=DataLoader(), variables=known)
+    assert all(templar.evaluate_conditional(one) for one in task["when"]) is judged
+
+
+@pytest.mark.parametrize("end", ["", "/", "//"])
+def test_a_tree_may_end_with_a_slash(end: str) -> None:
+    """Ansible finds its files under the plain path."""
+    (task,) = (each for each in trusted("tasks", "install_tree.yml") if each["name"] == "It is a tree of Atlas")
+    for found, right in (("/srv/atlas/bin/mysql-proxy", True), ("/srv/atlas/bin/mysql-proxyd", False)):
+        templar = Templar(loader=DataLoader(), variables={"atlas_tree": f"/srv/atlas{end}", "__atlas_given": {"files": [{"path": found}]}})
+        assert templar.evaluate_conditional(task["ansible.builtin.assert"]["that"]) is right

@@ -17,6 +17,8 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Po
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.store import Store
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spoken
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import hold, release
 from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone, Undone
 
 POLICY = Policy(name="node-a", peer="node-b")
@@ -299,6 +301,23 @@ def test_what_a_person_says_is_heard_without_a_restart(agent: Agent) -> None:
         told(agent, PRIMARY)
         agent.step(REPLICA)
     assert agent.memory.state is State.REPLICA
+
+
+def test_a_node_that_a_restore_holds_is_left_alone_until_it_is_given_back(agent: Agent, acts: Acts, tmp_path) -> None:
+    """The primary is closed, and its server stops for the swap: neither is a reason to open here."""
+    record = Record(tmp_path / "fence.json")
+    agent._held = (tmp_path / "fence.json").exists
+    be_replica(agent)
+    hold(record, dry_run=False)
+    asks = replace(PRIMARY, state=State.CLOSED, fenced=True, takeover=True, ceded=4)
+    for database in (Database.OPEN, Database.CLOSED, Database.GONE):
+        told(agent, replace(asks, database=database))
+        assert agent.step(REPLICA).state is State.OPERATION
+    assert agent.status()["held"] and acts.done == []
+    release(record, dry_run=False)
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert not agent.status()["held"] and agent.memory.state is not State.OPERATION
 
 
 def test_an_operation_of_a_person_is_left_alone(agent: Agent, acts: Acts, monkeypatch) -> None:

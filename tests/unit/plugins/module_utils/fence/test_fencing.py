@@ -125,6 +125,16 @@ def test_a_fenced_primary_that_was_replaced_can_be_unfenced(record) -> None:
     assert not database.opened and record.read() == {}
 
 
+def test_fences_that_stay_are_named(record) -> None:
+    """Whoever says no drivers takes away read_only alone."""
+    record.keep("grants", {"accounts": []})
+    record.keep("read_only", {"was_open": True})
+    for dry_run in (True, False):
+        (warning,) = fencing.unfence([Database()], record, dry_run=dry_run).warnings
+        assert "by grants is still recorded" in warning and "-e drivers=grants" in warning
+    assert fencing.unfence([Port("grants", closed=True)], record, dry_run=False).warnings == []
+
+
 def test_the_first_record_counts(record) -> None:
     """A fence that was half made, and is made again, must not forget what was open at first."""
     record.keep("grants", {"accounts": [["app", "%"], ["web", "%"]]})

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.serve import Hand
 
 HELLO, LOOK, BEGIN, ACT, END = (

@@ -88,6 +88,41 @@ def test_a_rebooted_old_primary_sends_the_rest_itself(make_world) -> None:
     assert world.nodes["node-b"].executed_text == "0-1-105"
 
 
+@pytest.mark.parametrize("comes", ["0-1-105", "0-1-103"])
+def test_what_comes_by_itself_while_it_is_rescued_is_not_fetched(make_world, monkeypatch, comes) -> None:
+    """It was not here when the wait for it ended, and is here when replication has been stopped."""
+    world = power_off(make_world())
+    old, new = world.nodes["node-a"], world.nodes["node-b"]
+    old.executed_text = "0-1-105"
+    stop = new.stop_replication
+
+    def comes_at_last():
+        new.executed_text = new.received = comes
+        stop()
+
+    monkeypatch.setattr(new, "stop_replication", comes_at_last)
+    operation = failover(world)
+    report = operation.run()
+    said = {step["name"]: step["said"] for step in report.steps}["rescue"]
+    if comes == "0-1-105":
+        assert (report.rescued, report.rescue_file, report.lost, report.executed) == (0, "", "none", "0-1-105")
+        assert "rescue_extract" not in old.done and "rescue_apply" not in new.done
+        assert said.startswith("nothing is missing")
+    else:
+        assert report.rescued == 2 and "rescue_apply" in new.done
+    assert new.executed_text == "0-1-105" and world.open_nodes() == ["node-b"] and not world.violations
+
+
+def test_what_the_binary_log_does_not_hold_is_named_and_nothing_is_applied(make_world, monkeypatch) -> None:
+    world = power_off(make_world())
+    old, new = world.nodes["node-a"], world.nodes["node-b"]
+    old.executed_text = "0-1-105"
+    monkeypatch.setattr(old, "rescue_extract", lambda name, known, seconds: {"transactions": 0, "bytes": 0, "sha256": "", "gtid": "", "file": "file"})
+    with pytest.raises(Undone, match=r"node-b lacks 5 transactions of node-a, whose binary log does not hold them"):
+        failover(world).run()
+    assert "rescue_apply" not in new.done and world.open_nodes() == []
+
+
 def test_what_was_received_and_cannot_be_applied_refuses(make_world) -> None:
     world = power_off(make_world())
     replica = world.nodes["node-b"]

@@ -11,6 +11,7 @@ import shutil
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.seed import datadir
 from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
 
 NAMES = ("ibdata1", "mysql/user.ibd", "blog/post.ibd", "binlog.000001")
@@ -101,6 +102,51 @@ def test_killed_after_the_swap_the_old_data_come_back_even_if_killed_again(tmp_p
         except Killed:
             DataDirectory(str(path)).restore()
         assert content(path) == OLD
+
+
+def dies_removing(files):
+    """A removal that kills the process before its n-th file."""
+    count = itertools.count()
+
+    def remove(path, ignore_errors=False):
+        for file in sorted(path.rglob("*"), reverse=True):
+            if file.is_dir():
+                file.rmdir()
+                continue
+            if next(count) == files:
+                raise Killed
+            file.unlink()
+        if path.exists():
+            path.rmdir()
+
+    return remove
+
+
+@pytest.mark.parametrize("files", range(len(NAMES) + 1))
+def test_killed_while_the_old_data_are_removed_the_proven_new_ones_stay(directory, monkeypatch, files):
+    """Half of the old data is never taken for the old data."""
+    directory.swap()
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(datadir.shutil, "rmtree", dies_removing(files))
+        directory.keep_new()
+    again = DataDirectory(str(directory.path))
+    assert not again.interrupted()
+    assert content(directory.path) == NEW
+    again.drop_gone()
+    assert not list(directory.work.rglob("ibdata1"))
+    # The next copy begins beside what is left.
+    fill(again.begin(), "newer")
+    again.swap()
+    assert content(directory.path) == dict.fromkeys(NAMES, "newer")
+    again.keep_new()
+    assert not directory.work.exists()
+
+
+def test_what_was_given_up_is_replaced_by_what_is_given_up_now(directory):
+    directory.swap()
+    fill(directory.work / "gone", "older")
+    directory.keep_new()
+    assert not directory.work.exists()
 
 
 def test_a_second_copy_begins_empty(directory):

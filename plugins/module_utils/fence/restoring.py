@@ -1,0 +1,61 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A restore takes many steps on both nodes, none of which may be undone by an agent. Its record stands beside those of the fences.
+
+It closes nothing. While it is there the agent leaves its node to whoever has written it, as it does with a fence.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..errors import OperationFailed
+from .record import Record
+
+RESTORE = "restore"
+KILLED = "If that was killed: run playbooks/restore.yml again, or, for each node, playbooks/unfence.yml -e node=NODE -e drivers=restore."
+
+
+def hold(record: Record, *, dry_run: bool) -> list[str]:
+    """From now on the agent leaves this node alone. One that an earlier restore has left behind does as well."""
+    if RESTORE in record.read():
+        return []
+    if not dry_run:
+        record.keep(RESTORE, {})
+    return ["keep the agent from opening or closing the database"]
+
+
+def release(record: Record, *, dry_run: bool) -> list[str]:
+    """The agent decides again, unless a fence is there."""
+    if RESTORE not in record.read():
+        return []
+    if not dry_run:
+        record.drop(RESTORE)
+    return ["leave the database to the agent again"]
+
+
+class Restoring:
+    """What a killed restore has left behind, to be taken away like a fence."""
+
+    name = RESTORE
+    sufficient = False
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def fenced(self) -> bool:
+        return RESTORE in self._record.read()
+
+    def plan(self) -> dict[str, t.Any]:
+        return {}
+
+    def fence(self, planned: t.Mapping[str, t.Any]) -> None:
+        del planned
+        raise OperationFailed("A restore is no fence.", "Name another driver.")
+
+    def prove(self) -> str:
+        raise OperationFailed("A restore is no fence.", "Name another driver.")
+
+    def unfence(self, recorded: t.Mapping[str, t.Any] | None) -> None:
+        """Nothing but the record was changed, and that is dropped by whoever asks for this."""
