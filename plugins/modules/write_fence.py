@@ -103,28 +103,14 @@ from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Dr
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.fencing import FENCED, UNFENCED, Outcome, fence, unfence
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.grants import Accounts
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.haproxy import WriterPort
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.here import look_at_peer
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import RESTORE, Restoring
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.actions import Actions
-from ansible_collections.tandem.lemp.plugins.module_utils.hand.client import HandClient, peer_command
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import HandConfig
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
 from ansible_collections.tandem.lemp.plugins.module_utils.server import Server
-from ansible_collections.tandem.lemp.plugins.module_utils.state import ServerState
-
-
-def look_at_peer(config: HandConfig) -> Node:
-    """The other server as its hand sees it; silence is "unknown"."""
-    hand = HandClient(config.peer.name, peer_command(config.peer))
-    try:
-        hand.greet()
-        state = ServerState.from_dict(hand.call("observe")["server"])
-    except TandemError as error:
-        state = ServerState(reason=str(error))
-    finally:
-        hand.close()
-    return Node(config.peer.name, config.peer.address, state)
 
 
 def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
@@ -132,7 +118,6 @@ def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
     params: dict[str, t.Any] = module.params
     record = Record()
     drivers: list[Driver] = []
-    record = Record()
     for name in dict.fromkeys(params["drivers"]):
         if name == "read_only":
             drivers.append(

@@ -143,6 +143,7 @@ class Agent:
         now = clock()
         self._said = self._store.said()
         self._hear_acknowledgement()
+        self._hear_pause()
         view = self._view(seen, now)
         decision = step(self.policy, self.memory, view)
         if not self._kept(decision.memory, now):
@@ -208,6 +209,7 @@ class Agent:
             running=self._running(seen.looked),
             order=self._order(),
             paused_until=reading.number(said, "paused_until") or 0.0,
+            paused_at=reading.number(said, "paused_at") or 0.0,
             acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
             frozen=now - self._last_step > self.policy.evidence_fresh,
             went_alone=self._went_alone,
@@ -226,6 +228,21 @@ class Agent:
             self._said = self._store.said()
             LOG.info("the last failover was acknowledged at the other node", extra=event("acknowledged"))
             self._note("acknowledged", {"reason": "a person has said so at the other node"})
+
+    def _hear_pause(self) -> None:
+        """The same of a pause, and of its end."""
+        theirs = self._peer[0] if self._peer else Said()
+        if theirs.paused_at <= (reading.number(self._said, "paused_at") or 0.0):
+            return
+        try:
+            self._store.say(paused_at=theirs.paused_at, paused_until=theirs.paused_until)
+        except OSError as error:
+            LOG.error("a pause cannot be kept: %s", error)
+            return
+        self._said = self._store.said()
+        kind = "paused" if theirs.paused_until > time.time() else "resumed"
+        LOG.info("%s at the other node", kind, extra=event(kind))
+        self._note(kind, {"reason": "a person has said so at the other node"})
 
     def _order(self) -> Order:
         """It is not followed twice, even if it cannot be taken off the disk."""
@@ -433,19 +450,26 @@ class Agent:
             "rule": decision.rule if decision else "",
             "reason": decision.reason if decision else "",
             "policy": {"failover": self.policy.failover, "failback": self.policy.failback},
-            "paused_until": self._said.get("paused_until") or None,
+            "paused_until": (decision.facts.paused_until if decision else reading.number(self._said, "paused_until")) or None,
             "held": self._held(),
             "lease": self._witness.status(clock()) if self._witness else {"configured": False, "holder": None, "left": None, "reachable": None},
             "blockers": [
                 {"condition": b.name, "found": b.found, "needed": b.needed, "ok": b.met} for b in (decision.blockers if decision else ())
             ],
-            "operation": {"action": self._doing.value} if self._running() is Running.OWN and self._doing else None,
+            "operation": self._operation(),
             "last_failover": memory.failover_at or None,
             "acknowledged_at": (decision.facts.acknowledged_at if decision else 0.0) or None,
             "cooldown_until": memory.failover_at + self.policy.cooldown if decision and decision.facts.cooling else None,
             "alarms": sorted(self._alarms),
             "errant": self._errant,
         }
+
+    def _operation(self) -> dict[str, str] | None:
+        """What works on this node. Whether commits wait is no operation."""
+        running = self._running()
+        if running is Running.FOREIGN:
+            return {"action": "an operation of a person"}
+        return {"action": self._doing.value} if running is Running.OWN and self._doing and self._doing not in _LATER else None
 
     def close(self) -> None:
         """The end of the daemon. An operation that runs is ended by its hands."""

@@ -12,6 +12,7 @@ from functools import cached_property
 from .contact import answers, yes
 from .model import OPEN_STATES, SEIZING, Blocker, Database, Order, Running, State
 from .own import Own
+from .persons import Persons
 from .policy import AUTOMATIC, WHEN_IN_SYNC
 
 # A peer that is fenced, and will not open while this node asks whether it may.
@@ -21,7 +22,7 @@ _WAITING = frozenset(
 
 
 @dataclass(frozen=True)
-class Facts(Own):
+class Facts(Own, Persons):
     """Each public property that says True or False is a condition of the table."""
 
     # Authority.
@@ -181,20 +182,6 @@ class Facts(Own):
         # A firm term of its own that this node does not remember: its disk was exchanged.
         forgotten = term.solo and term.firm and not self.memory.sealed
         return not forgotten if term.writer == self.policy.name else not term.solo
-
-    @cached_property
-    def paused(self) -> bool:
-        return max(self.view.paused_until, self.peer.paused_until) > self.view.wall
-
-    @cached_property
-    def acknowledged_at(self) -> float:
-        """When a person has said on either node that the last failover has been seen (View.wall)."""
-        return max(self.view.acknowledged_at, self.peer.acknowledged_at)
-
-    @cached_property
-    def cooling(self) -> bool:
-        at = self.memory.failover_at
-        return at > self.acknowledged_at and 0 <= self.view.wall - at < self.policy.cooldown
 
     @cached_property
     def preconditions(self) -> list[Blocker]:

@@ -129,6 +129,7 @@ def say(facts: Facts) -> Said:
         in_step=view.in_step,
         ahead=view.ahead,
         paused_until=max(view.paused_until, 0.0),
+        paused_at=max(view.paused_at, 0.0),
         failover_at=memory.failover_at,
         acknowledged_at=max(view.acknowledged_at, 0.0),
     )

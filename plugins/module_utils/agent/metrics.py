@@ -48,7 +48,7 @@ METRICS: t.Mapping[str, Metric] = {
     "tandem_replication_running": Metric("gauge", "Both replication threads run; only on a replica.", "truth"),
     "tandem_replication_lag_seconds": Metric("gauge", "How far the replica is behind; only while replication runs.", "seconds"),
     "tandem_semi_sync_active": Metric("gauge", "A commit waits until the replica has it.", "truth"),
-    "tandem_semi_sync_clients": Metric("gauge", "Replicas that acknowledge.", "count"),
+    "tandem_semi_sync_clients": Metric("gauge", "Replicas connected that could acknowledge; only on a primary.", "count"),
     "tandem_peer_alive": Metric("gauge", "The peer is heard on at least one network.", "truth"),
     "tandem_peer_heard": Metric("gauge", "The peer is heard on that network.", "truth", ("network",)),
     "tandem_peer_age_seconds": Metric("gauge", "Since the peer was last heard.", "seconds"),
@@ -61,18 +61,18 @@ METRICS: t.Mapping[str, Metric] = {
     "tandem_disk_size_bytes": Metric("gauge", "Size of the file system.", "bytes", ("path",)),
     "tandem_agent_state": Metric("gauge", "The agent's state: 1 for the one it is in.", "truth", ("state",)),
     "tandem_agent_state_since_timestamp_seconds": Metric("gauge", "When it came into that state.", "unix seconds"),
-    "tandem_agent_epoch": Metric("gauge", "Grows with every change of the primary.", "count"),
+    "tandem_agent_epoch": Metric("gauge", "Grows when the primary changes, goes on alone, or has a replica again.", "count"),
+    "tandem_primary_changes_total": Metric("counter", "Times that the primary became another node, as this one has learned.", "count"),
     "tandem_agent_automatic": Metric("gauge", "The policy is failover: automatic.", "truth"),
     "tandem_agent_paused": Metric("gauge", "Maintenance: the agent watches and does nothing.", "truth"),
     "tandem_agent_paused_until_timestamp_seconds": Metric("gauge", "When the maintenance ends by itself.", "unix seconds"),
-    "tandem_operation_running": Metric("gauge", "A switchover, failover or rejoin is running.", "truth"),
+    "tandem_operation_running": Metric("gauge", "A switchover, failover or rejoin works on this node, or a fence of a person stands.", "truth"),
     "tandem_failover_ready": Metric("gauge", "If the primary died now, the replica would take over by itself.", "truth"),
     "tandem_failover_blockers": Metric("gauge", "What stands against that, or is not known.", "count"),
     "tandem_alarm": Metric("gauge", "1 for each alarm of the agent that is so now; the others are absent.", "truth", ("alarm", "severity")),
     "tandem_failovers_total": Metric("counter", "Times that this node took over from a dead primary.", "count"),
     "tandem_transitions_total": Metric("counter", "Changes of the agent's state, by the rule that made them.", "count", ("rule",)),
-    "tandem_last_failover_timestamp_seconds": Metric("gauge", "When the last failover ended.", "unix seconds"),
-    "tandem_last_failover_duration_seconds": Metric("gauge", "How long nobody could write then.", "seconds"),
+    "tandem_last_failover_timestamp_seconds": Metric("gauge", "When the pair's last automatic failover was decided.", "unix seconds"),
     "tandem_lease_configured": Metric("gauge", "There is a witness.", "truth"),
     "tandem_lease_held": Metric("gauge", "This node holds the lease.", "truth"),
     "tandem_lease_left_seconds": Metric("gauge", "Until the lease ends.", "seconds"),
@@ -219,6 +219,7 @@ def _agent(out: Exposition, status: t.Any, states: tuple[str, ...], now: float) 
     out.one_hot("tandem_agent_state", reading.text(agent, "state"), states)
     out.add("tandem_agent_state_since_timestamp_seconds", reading.moment(agent, "since"))
     out.add("tandem_agent_epoch", reading.number(agent, "epoch"))
+    out.add("tandem_primary_changes_total", _count(reading.dig(agent, "counters", "primary_changes")))
     policy = reading.text(agent, "policy", "failover")
     out.add("tandem_agent_automatic", policy == "automatic" if policy else None)
     until = reading.moment(agent, "paused_until")
@@ -234,8 +235,7 @@ def _agent(out: Exposition, status: t.Any, states: tuple[str, ...], now: float) 
     out.add("tandem_failovers_total", _count(reading.dig(agent, "counters", "failovers")))
     for rule, count in reading.mapping(agent, "counters", "transitions").items():
         out.add("tandem_transitions_total", _count(count), rule)
-    out.add("tandem_last_failover_timestamp_seconds", reading.last_failover(status))
-    out.add("tandem_last_failover_duration_seconds", reading.number(agent, "last_failover", "duration"))
+    out.add("tandem_last_failover_timestamp_seconds", reading.moment(agent, "last_failover"))
     lease = reading.mapping(agent, "lease")
     out.add("tandem_lease_configured", reading.truth(lease, "configured"))
     if reading.truth(lease, "configured"):

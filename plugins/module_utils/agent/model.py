@@ -122,6 +122,7 @@ class Said:
     in_step: bool = False  # it replicates from the other one and lags by no more than what is on the way
     ahead: bool | None = None  # it has everything that the other one has
     paused_until: float = 0.0  # wall
+    paused_at: float = 0.0  # wall: when a person has said so; 0: never, or by an agent that does not say when
     failover_at: float = 0.0  # wall
     acknowledged_at: float = 0.0  # wall: a person has seen the last failover, and said so on that node
     echo: float | None = None  # the time in the newest beat that it had received: the receiver's own clock
@@ -161,6 +162,7 @@ class View:
     running: Running = Running.NONE
     order: Order = Order.NONE
     paused_until: float = 0.0  # wall
+    paused_at: float = 0.0  # wall: when a person has said so, on either node
     acknowledged_at: float = 0.0  # wall: a person has seen the last failover
     atlas: tuple[str, ...] = ()  # what is wrong with this node's Atlas: names of alarms
     both_masters: bool = False  # keepalived holds the addresses on both nodes, and that has lasted

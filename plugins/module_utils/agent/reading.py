@@ -150,18 +150,11 @@ def peer_of(status: t.Any) -> t.Mapping[str, t.Any]:
         "node": dig(status, "peer", "node"),
         "severity": dig(status, "peer", "severity"),
         "database": {"role": role, "look": "ok" if role else None},
-        "agent": {"state": said.get("state"), "paused_until": said.get("paused"), "able": said.get("able"), "epoch": dig(said, "term", "epoch")},
+        "agent": {"state": said.get("state"), "paused_until": said.get("paused_until"), "able": said.get("able"), "epoch": dig(said, "term", "epoch")},
     }
 
 
 def operation_of(status: t.Any) -> str:
     """The name of the operation that runs there; "" when none does."""
     running = mapping(status, "agent", "operation")
-    names = [text(running, key) for key in ("operation", "name", "action")]
-    return next((name for name in names if name), "an operation") if running else ""
-
-
-def last_failover(status: t.Any) -> float | None:
-    """When the last failover was, in unix seconds: last_failover is a time, or a mapping with one."""
-    found = moment(status, "agent", "last_failover")
-    return found if found is not None else moment(status, "agent", "last_failover", "time")
+    return (text(running, "action") or "an operation") if running else ""

@@ -13,6 +13,7 @@ import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from . import metrics, page
+from .announced import Announced
 from .channels import Channel
 from .history import History, Samples, merged, sample
 from .model import State
@@ -22,6 +23,8 @@ from .why import why
 _SAMPLE_EVERY = 10.0
 _FLUSH_EVERY = 1.0
 _PAGE_KEEPS = 1.0
+# What is still so after a restart of the daemon has shown itself by then; some alarms wait before they are one.
+_SHOWS_WITHIN = 180.0
 _SHOWN = 50
 Answer = tuple[str, str, t.Mapping[str, str]]
 
@@ -37,9 +40,13 @@ class Voice:
         self.history.load()
         self.samples.load(time.time())
         self.peer_history: list[dict[str, t.Any]] = []
-        self.counters: dict[str, t.Any] = {"failovers": 0, "transitions": {}}
+        self.counters: dict[str, t.Any] = {"failovers": 0, "primary_changes": 0, "transitions": {}}
+        self._writer = ""
         self._notifier = Notifier(node, channels)
-        self._alarms: set[str] = set()
+        self._announced = Announced(f"{directory}/alarms.json")
+        self._announced.load()
+        # Told before this daemon was started, and not seen by it yet.
+        self._unseen, self._began = set(self._announced.names), time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="telling")
         self._writing: Future[None] | None = None
         self._sampled = self._flushed = 0.0
@@ -61,10 +68,18 @@ class Voice:
             text = f"{self.node} is the primary now; transactions that may be lost: {lost}"
             self._notifier.submit(Event(self.node, "failover", text, state=INFO, severity="critical"), peer_alive)
         elif kind in ("alarm", "over"):
-            before = set(self._alarms)
-            self._alarms = before | {details["name"]} if kind == "alarm" else before - {details["name"]}
-            for event in alarm_events(self.node, before, self._alarms, reason=str(details.get("reason", ""))):
+            before, name = set(self._announced.names), details["name"]
+            now = before | {name} if kind == "alarm" else before - {name}
+            self._announced.tell(now)
+            self._unseen.discard(name)
+            for event in alarm_events(self.node, before, now, reason=str(details.get("reason", ""))):
                 self._notifier.submit(event, peer_alive)
+
+    def writer(self, name: str) -> None:
+        """Who may write now. The first one that is known is no change."""
+        if name and self._writer and name != self._writer:
+            self.counters["primary_changes"] += 1
+        self._writer = name or self._writer
 
     def tick(self) -> None:
         """Often."""
@@ -73,13 +88,18 @@ class Voice:
             self._sampled = now
             self.samples.add(sample(self._status(), now))
             self._notifier.tick()
+        if self._unseen and time.monotonic() - self._began >= _SHOWS_WITHIN:
+            for name in sorted(self._unseen):
+                self.note("over", {"name": name}, None)
         if abs(now - self._flushed) >= _FLUSH_EVERY and (self._writing is None or self._writing.done()):
             self._flushed = now
-            if self.history.unsaved or self.samples.due(now):
+            if self.history.unsaved or self.samples.due(now) or self._announced.unsaved:
                 self._writing = self._thread.submit(self._write, now)
 
     def _write(self, now: float) -> None:
         self.history.flush()
+        if self._announced.unsaved:
+            self._announced.save()
         if self.samples.due(now):
             self.samples.save(now)
 

@@ -26,6 +26,7 @@ def from_said(said: Said) -> Plain:
         "in_step": said.in_step,
         "ahead": said.ahead,
         "paused_until": said.paused_until,
+        "paused_at": said.paused_at,
         "failover_at": said.failover_at,
         "acknowledged_at": said.acknowledged_at,
         "echo": said.echo,
@@ -48,7 +49,8 @@ def to_said(plain: t.Any) -> Said | None:
             ahead=None if ahead is None else _bool(ahead),
             paused_until=_number(plain["paused_until"]),
             failover_at=_number(plain["failover_at"]),
-            # A daemon of an earlier version does not say it.
+            # A daemon of an earlier version does not say these.
+            paused_at=_number(plain.get("paused_at", 0.0)),
             acknowledged_at=_number(plain.get("acknowledged_at", 0.0)),
             echo=None if echo is None else _number(echo),
         )

@@ -28,6 +28,7 @@ from .http import fetch
 from .links import Reference
 from .model import Database, Raw
 from .places import disks, held
+from .tasks import optional
 from .vrrp import BothMasters, Change, Vrrp
 
 LOG = logging.getLogger("tandem.agent")
@@ -183,7 +184,9 @@ class Agency:
         """Decide on what is known now. True: the peer has to hear of it."""
         self._steps_left = CALM_TICKS
         before = self.agent.decision.said if self.agent.decision else None
-        return self.agent.step(self._seen()).said != before
+        said = self.agent.step(self._seen()).said
+        self.voice.writer(said.term.writer)
+        return said != before
 
     def _nothing_happens(self) -> bool:
         """A step would only find what the last one found: the peer is heard, and nobody wants anything."""
@@ -239,6 +242,7 @@ class Agency:
     def status(self) -> dict[str, t.Any]:
         facts = self.agent.decision.facts if self.agent.decision else None
         raw, database = self._eyes.last_look()
+        semi = database if raw is Raw.OK else None
         return {
             "time": round(time.time(), 1),
             "addresses": held(self._addresses),
@@ -249,12 +253,15 @@ class Agency:
                 "blockers": blockers([*facts.preconditions, *facts.of_silence]) if facts else [],
                 "counters": self.voice.counters,
             },
-            "semi_sync": {"active": database.acknowledged if database and raw is Raw.OK else None},
+            "semi_sync": {"active": semi.acknowledged if semi else None, "clients": semi.clients if semi else None},
             **self.voice.status(),
         }
 
     async def watch_peer(self) -> None:
-        """What the peer itself shows, for the page: a person looks at either node."""
+        """What the peer itself shows, for the page: a person looks at either node. Nothing else depends on it."""
+        await optional("what the peer shows", self._watch_peer)
+
+    async def _watch_peer(self) -> None:
         address = next((n.peer_address for n in self.config.networks if n.name == "inside"), self.config.networks[0].peer_address)
         port = self.config.http[0][1]
         while True:

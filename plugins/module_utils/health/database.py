@@ -21,6 +21,8 @@ except ImportError:
 
 LOST = (2006, 2013, 2014)
 CANNOT_CONNECT = (2002, 2003)
+# What the kernel says where there is no server. Anything else (no right, no descriptor, no memory) says nothing of it.
+NOBODY_LISTENS = (ConnectionError, FileNotFoundError)
 SHUTTING_DOWN = (1053, 1077, 1079, 1927)
 WRITABLE = ("0", "OFF", "")
 SEMI_SYNC = "SHOW GLOBAL STATUS WHERE Variable_name IN ({})".format(
@@ -52,6 +54,12 @@ def semi_sync_from_rows(rows: t.Iterable[t.Mapping[str, t.Any]]) -> bool:
     """Does a replica confirm commits, and do they wait for that?"""
     seen = _counters(rows)
     return seen.get("status") in ("ON", "1") and seen.get("clients", "0") not in ("0", "")
+
+
+def semi_sync_clients(rows: t.Iterable[t.Mapping[str, t.Any]]) -> int | None:
+    """How many replicas are connected that could confirm."""
+    said = _counters(rows).get("clients", "")
+    return int(said) if said.isdecimal() else None
 
 
 def _counters(rows: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
@@ -131,11 +139,12 @@ class DatabaseLook:
                     raise
                 problem = f"SHOW REPLICA STATUS: {error.args[-1]}"
             read_only = str(row["read_only"]).upper() not in WRITABLE
-            acknowledged = None
+            acknowledged, clients = None, None
             if not read_only:
                 cursor.execute(SEMI_SYNC)
-                acknowledged = self._answers.given(cursor.fetchall())
-        return Database(str(row["version"]), read_only, replica, problem, acknowledged)
+                counters = cursor.fetchall()
+                acknowledged, clients = self._answers.given(counters), semi_sync_clients(counters)
+        return Database(str(row["version"]), read_only, replica, problem, acknowledged, clients)
 
     @property
     def server(self) -> int | None:
@@ -152,7 +161,10 @@ class DatabaseLook:
         text = f"{error.args[-1] if error.args else error}"
         if isinstance(cause, TimeoutError) or "timed out" in text:
             return Raw.SILENT, f"no answer within {self._timeout:g} s", None
-        if code in CANNOT_CONNECT and isinstance(cause, PermissionError):
+        if code in CANNOT_CONNECT and isinstance(cause, BlockingIOError):
+            # Its backlog is full (connect(2), EAGAIN): it accepts nobody, and lives.
+            return Raw.SILENT, "it accepts no more connections", None
+        if code in CANNOT_CONNECT and isinstance(cause, OSError) and not isinstance(cause, NOBODY_LISTENS):
             return Raw.BUSY, f"cannot look: {text}", None
         if code in CANNOT_CONNECT or code in LOST or code in SHUTTING_DOWN:
             return Raw.BROKEN, text, None

@@ -100,3 +100,4 @@ class Database:
     replica: Replica | None
     error: str = ""
     acknowledged: bool | None = None  # replicas confirm what is committed here; None: it is no primary
+    clients: int | None = None  # how many replicas could confirm; None: not known

@@ -26,6 +26,7 @@ from tandem_engine.agent.why import HELD  # noqa: E402
 from tandem_engine.drill import fault as faults  # noqa: E402
 from tandem_engine.drill import gates, rows, story, watching  # noqa: E402
 from tandem_engine.errors import Refused, TandemError  # noqa: E402
+from tandem_engine.fence import here as fences  # noqa: E402
 from tandem_engine.hand.client import HandClient, peer_command  # noqa: E402
 from tandem_engine.hand.config import HandConfig  # noqa: E402
 from tandem_engine.operations import failover, running, switchover  # noqa: E402
@@ -144,15 +145,29 @@ def minutes(word: str) -> float:
 def pause(args: argparse.Namespace) -> int:
     """Nothing is decided for a while. Both nodes hear of it."""
     until = time.time() + args.minutes * 60
-    Store(DIRECTORY).say(paused_until=until)
+    Store(DIRECTORY).pause(until, time.time())
     print(f"Paused until {time.strftime('%H:%M:%S', time.localtime(until))}. An isolated primary still closes itself.")
+    _other_node()
     return 0
 
 
 def resume(_args: argparse.Namespace) -> int:
-    Store(DIRECTORY).say(paused_until=0)
+    """Also what was paused on the other node."""
+    Store(DIRECTORY).pause(0, time.time())
     print("The agent decides again.")
+    _other_node()
     return 0
+
+
+def _other_node() -> None:
+    """Who else is told. Without the daemon nobody is, yet."""
+    try:
+        peer = status()["peer"]
+    except TandemError as error:
+        print(f"tandem: {error}", file=sys.stderr)
+        return
+    heard = "hears of it with the next heartbeat." if peer["alive"] else "is silent. It is told as soon as it is heard."
+    print(f"{peer['node']} {heard}")
 
 
 def acknowledge(_args: argparse.Namespace) -> int:
@@ -164,10 +179,7 @@ def acknowledge(_args: argparse.Namespace) -> int:
     # The other node's clock may have been ahead when it made that failover.
     Store(DIRECTORY).say(acknowledged_at=max(time.time(), last))
     print("The last failover is acknowledged: the next one waits for no cool-down.")
-    if seen["peer"]["alive"]:
-        print(f"{seen['peer']['node']} hears of it with the next heartbeat.")
-    else:
-        print(f"{seen['peer']['node']} is silent. It is told as soon as it is heard.")
+    _other_node()
     return 0
 
 
@@ -221,9 +233,19 @@ def _tell(operation, story, plan_only: bool) -> int:
 
 
 def fence(_args: argparse.Namespace) -> int:
-    """Close this node's database, whatever runs."""
-    config = HandConfig.load()
-    print(Acts(config.node.name, config.peer.name, HERE, THERE).close())
+    """Close this node's database, whatever runs. It stays closed."""
+    how, proof = fences.fence_here(HandConfig.load())
+    print(f"{how}; {proof}")
+    print("The agent leaves it so until: tandem unfence")
+    return 0
+
+
+def unfence(args: argparse.Namespace) -> int:
+    """What tandem fence and playbooks/fence.yml did. The database opens only if it was open, and the other one surely takes no writes."""
+    outcome, left = fences.unfence_here(HandConfig.load(), args.peer_is == "dead")
+    print("\n".join([*(outcome.actions or ["nothing to do"]), *outcome.proof.values()]))
+    if left:
+        print(f"Still fenced by {', '.join(left)}: playbooks/unfence.yml -e drivers={','.join(left)}")
     return 0
 
 
@@ -338,7 +360,9 @@ def main() -> int:
     one.add_argument("--force-fence", action="store_true", help="close a primary that still takes writes")
     one.add_argument("--give-up-rescue", action="store_true", help="go on without what only the old primary has")
     one.add_argument("--plan", action="store_true", help="the evidence, the gates and the plan only")
-    verb("fence", fence, "close the database of this node")
+    verb("fence", fence, "close the database of this node, and keep it closed")
+    one = verb("unfence", unfence, "take that fence away")
+    one.add_argument("--peer-is", choices=["unknown", "dead"], default="unknown")
     one = verb("rejoin", rejoin, "follow the primary again")
     one.add_argument("--replace", action="store_true", help="save what this node has too many, and copy the primary's data over it")
     one = verb("drill", drill, "break one thing of this node on purpose, and see how the pair takes it")

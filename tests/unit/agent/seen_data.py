@@ -9,6 +9,9 @@ import math
 import random
 import typing as t
 
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Database, Said, State, Term
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spoken
+
 NOW = 1_794_938_400.0 + 4_242.0
 HOSTILE = "<script>alert('x')</script>\"&\\\n\r\t\x00\x1b[31m\u202e{}%s]]>"
 
@@ -50,6 +53,16 @@ def atlas() -> dict[str, t.Any]:
     }
 
 
+def heartbeat(state: str) -> dict[str, t.Any]:
+    """What an agent says of itself."""
+    primary = state == "primary"
+    said = Said(
+        State(state), Database.OPEN if primary else Database.CLOSED, Term(8, "node-b"), fenced=not primary, able=not primary,
+        in_step=not primary, failover_at=NOW - 4_180.0, acknowledged_at=NOW - 4_000.0,
+    )  # fmt: skip
+    return spoken(said, 4_000.25, 3_999.5)
+
+
 def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
     primary = role == "primary"
     return {
@@ -83,7 +96,8 @@ def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
             "alive": True,
             "severity": 0,
             "down": [],
-            "state": {},
+            "state": {"severity": 0, "down": [], "fault": False, "strikes": {"outside": 0}, "role": "replica" if primary else "primary"},
+            "agent": heartbeat("replica" if primary else "primary"),
             "rejected": {"replayed": 0, "forged": 2},
             "age": 0.2,
         },
@@ -91,19 +105,26 @@ def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
             "state": role,
             "since": NOW - 4_180.0 if primary else NOW - 4_121.0,
             "epoch": 8,
+            "writer": "node-b",
+            "alone": False,
             "rule": "promoted" if primary else "rejoined",
             "reason": "node-a is dead; every transaction it sent is applied here"
             if primary
             else "every own transaction is known to node-b",
             "policy": {"failover": "automatic", "failback": "never"},
             "paused_until": None,
-            "lease": {"configured": True, "holder": "node-b", "left": 3.7, "reachable": True},
+            "held": False,
+            "lease": {"configured": True, "holder": "node-b", "left": 3.7, "reachable": True, "problem": ""},
             "blockers": [] if primary else blockers(),
             "alarms": [],
             "operation": None,
-            "last_failover": {"time": NOW - 4_180.0, "from": "node-a", "to": "node-b", "duration": 1.9},
+            "last_failover": NOW - 4_180.0,
+            "acknowledged_at": NOW - 4_000.0,
+            "cooldown_until": None,
+            "errant": "",
             "counters": {
                 "failovers": 1 if primary else 0,
+                "primary_changes": 1,
                 "transitions": {"peer_dead": 1, "promoted": 1} if primary else {"booted": 1, "rejoined": 1},
             },
         },
@@ -113,15 +134,17 @@ def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
             {"path": "/var/log", "free": 1_717_986_918 if primary else 2_040_109_466, "size": 5_368_709_120},
         ],
         "atlas": atlas(),
-        "semi_sync": {"active": primary, "clients": 1 if primary else 0},
+        "semi_sync": {"active": True, "clients": 1} if primary else {"active": None, "clients": None},
         "notifications": {
             "sent": {"mail": 4, "pager": 3},
             "failed": {"mail": 0, "pager": 1},
             "queued": {"mail": 0, "pager": 0},
+            "held": 0,
             "dropped": 0,
             "repeats": 5,
         },
-        "history": {"unsaved": 0, "dropped": 0, "problem": ""},
+        "history": {"unsaved": 0, "problem": ""},
+        "vrrp": {"here": {"outside": "MASTER" if primary else "BACKUP"}, "peer": "BACKUP" if primary else "MASTER"},
     }
 
 
@@ -142,7 +165,7 @@ def replica() -> dict[str, t.Any]:
 def alone() -> dict[str, t.Any]:
     """node-b a minute after it took over."""
     status = _node("node-b", "node-a", "primary")
-    status["agent"]["since"] = status["agent"]["last_failover"]["time"] = NOW - 58.0
+    status["agent"].update(since=NOW - 58.0, last_failover=NOW - 58.0, acknowledged_at=None, cooldown_until=NOW + 542.0, alone=True)
     status["severity"] = 1
     status["findings"]["inside"] = {
         "verdict": "unknown",
@@ -150,7 +173,8 @@ def alone() -> dict[str, t.Any]:
     }
     for network in status["networks"].values():
         network["peer_heard"] = False
-    status["peer"].update({"alive": False, "severity": None, "age": 61.0, "state": None, "status": None})
+    status["peer"].update({"alive": False, "severity": None, "age": 61.0, "state": None, "agent": None, "status": None})
+    status["vrrp"]["peer"] = None
     status["semi_sync"] = {"active": False, "clients": 0}
     status["agent"]["alarms"] = ["alone"]
     return status

@@ -90,6 +90,7 @@ class Server:
         self.vrrp_silent_since: float | None = None
         self._order, self._order_at = Order.NONE, 0.0
         self.paused_until = 0.0
+        self.paused_at = 0.0
         self.acknowledged_at = 0.0
         self.forget()
 
@@ -168,6 +169,7 @@ class Server:
             running=self.running,
             order=self.order,
             paused_until=self.paused_until,
+            paused_at=self.paused_at,
             acknowledged_at=self.acknowledged_at,
             went_alone=self.went_alone,
         )

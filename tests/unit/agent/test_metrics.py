@@ -85,12 +85,6 @@ def test_the_replica() -> None:
     assert at(samples, "tandem_lease_held") == 0
 
 
-def test_the_last_failover_may_be_a_mere_time() -> None:
-    status = data.pair()
-    status["agent"]["last_failover"] = data.NOW - 5
-    assert at(sampled(status), "tandem_last_failover_timestamp_seconds") == data.NOW - 5
-
-
 def test_alarms() -> None:
     status = data.pair()
     status["agent"]["alarms"] = ["both_open", data.HOSTILE, "both_open", 3]

@@ -189,7 +189,7 @@ def test_nothing_crashes_it() -> None:
         (lambda s: s.update(fault=True), "warn", "node-b must not hold the addresses."),
         (lambda s: s["disks"][0].update(free=4e9), "warn", "node-b: 4.0 GB free on /var/lib/mysql."),
         (lambda s: s["disks"][0].update(free=0), "bad", "node-b: 0 B free on /var/lib/mysql."),
-        (lambda s: s["peer"].update(status=None), "unknown", ""),
+        (lambda s: s["peer"].update(status=None, agent=None), "unknown", ""),
         (lambda s: s["peer"].update(alive=None), "unknown", ""),
         (lambda s: s["peer"]["status"]["agent"].update(blockers=data.blockers(("x", 1, 2, False))), "warn", "node-a would not take over by itself."),
     ],
@@ -219,7 +219,7 @@ def test_what_a_silent_peer_said_is_marked_as_old_and_not_judged() -> None:
 def test_a_peer_of_which_only_heartbeats_are_known() -> None:
     status = data.pair()
     del status["peer"]["status"]
-    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": True, "paused": 0.0, "term": {"epoch": 8}}
+    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": True, "paused_until": 0.0, "term": {"epoch": 8}}
     assert page.verdict(status, data.NOW).level == "ok"
     assert "○ REPLICA" in words(status)
     status["peer"]["agent"]["database"] = "open"

@@ -419,6 +419,23 @@ def test_maintenance_decides_nothing_and_ends_by_itself() -> None:
     world.until(world.calm_with_a_person, 30)
 
 
+def test_what_a_person_says_last_counts_on_whichever_node() -> None:
+    """Also where the other node, which was paused, falls silent before it has heard that the pause is over."""
+    for told in (True, False):
+        world = pair()
+        server = world.servers[A]
+        server.paused_at, server.paused_until = 1e6 + world.now, 1e6 + world.now + 600
+        world.run_until(world.now + 0.5)
+        assert world.state(B) is State.PAUSED
+        if not told:
+            world.crash(server, None)
+        world.servers[B].paused_at = 1e6 + world.now
+        world.until(lambda world=world: world.servers[B].open if not world.servers[A].up else world.state(B) is State.REPLICA, 8)
+        if told:
+            world.kill_database(server, restart=None)
+            world.until(lambda world=world: world.servers[B].open, 4)
+
+
 def test_after_a_power_cut_exactly_one_opens() -> None:
     for witness in (False, True):
         world = pair(witness=witness)

@@ -52,7 +52,7 @@ def test_what_stands_in_the_way_is_named_with_found_and_needed() -> None:
     [
         ({"policy": {"failover": "manual"}}, "the policy is failover: manual"),
         ({"paused_until": data.NOW + 600}, "paused until 2026-11-17 12:00:"),
-        ({"operation": {"operation": "switchover"}}, "switchover is running on node-a"),
+        ({"operation": {"action": "an operation of a person"}}, "an operation of a person is running on node-a"),
     ],
 )
 def test_other_reasons_not_to(change, expected) -> None:
@@ -91,10 +91,10 @@ def test_conditions_of_the_core_are_known_by_their_names() -> None:
 def test_a_peer_of_which_only_heartbeats_are_known(able, ready) -> None:
     status = data.pair()
     del status["peer"]["status"]
-    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": able, "paused": 0.0, "term": {"epoch": 8}}
+    status["peer"]["agent"] = {"state": "replica", "database": "closed", "able": able, "paused_until": 0.0, "term": {"epoch": 8}}
     assert outlook(status, data.NOW).ready is ready
     assert "node-a: alive; its database is the replica." in said(status)
-    status["peer"]["agent"]["paused"] = data.NOW + 60
+    status["peer"]["agent"]["paused_until"] = data.NOW + 60
     assert outlook(status, data.NOW).ready is False
 
 
@@ -147,7 +147,7 @@ def test_what_is_not_known_is_never_called_ready() -> None:
     assert outlook(status, data.NOW).ready is None
     assert outlook({}, data.NOW).ready is None
     quiet = data.pair()
-    quiet["peer"]["status"] = None
+    quiet["peer"].update(status=None, agent=None)
     assert outlook(quiet, data.NOW).ready is None
     assert "node-a has not said whether it could take over" in said(quiet)
 

@@ -35,15 +35,16 @@ def test_anything_else_is_refused(name: str, value: t.Any) -> None:
     assert to_said({**from_said(SAID), name: value}) is None
 
 
-@pytest.mark.parametrize("name", sorted(set(from_said(SAID)) - {"acknowledged_at"}))
+@pytest.mark.parametrize("name", sorted(set(from_said(SAID)) - {"acknowledged_at", "paused_at"}))
 def test_what_lacks_something_is_refused(name: str) -> None:
     assert to_said({key: value for key, value in from_said(SAID).items() if key != name}) is None
 
 
-def test_an_agent_that_is_older_knows_no_acknowledgement() -> None:
+@pytest.mark.parametrize("name", ["acknowledged_at", "paused_at"])
+def test_what_an_older_agent_does_not_say_was_never_said(name: str) -> None:
     plain = from_said(SAID)
-    del plain["acknowledged_at"]
-    assert to_said(plain) == dataclasses.replace(SAID, acknowledged_at=0.0)
+    del plain[name]
+    assert to_said(plain) == dataclasses.replace(SAID, **{name: 0.0})
 
 
 @pytest.mark.parametrize("plain", [None, [], 3, {}, {"term": 1}])

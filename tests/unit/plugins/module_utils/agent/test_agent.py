@@ -157,6 +157,37 @@ def test_an_acknowledgement_of_the_other_node_is_kept_here(agent, tmp_path) -> N
     assert [kind for kind, _details in agent.notes].count("acknowledged") == 1
 
 
+def test_the_newer_word_about_a_pause_wins_and_is_kept_here(agent, tmp_path) -> None:
+    """Whatever the clocks say: who resumes has heard of the pause."""
+    be_replica(agent)
+    ahead = time.time() + 30  # the clock of the other node
+    told(agent, replace(PRIMARY, paused_at=ahead, paused_until=ahead + 600))
+    decision = agent.step(REPLICA)
+    assert decision.state is State.PAUSED
+    assert agent.status()["paused_until"] == ahead + 600
+    Store(str(tmp_path)).pause(0, time.time())  # tandem resume
+    decision = agent.step(REPLICA)
+    assert (decision.facts.paused, agent.status()["paused_until"]) == (False, None)
+    assert decision.said.paused_at > ahead and decision.said.paused_until == 0
+    assert [kind for kind, _details in agent.notes if kind in ("paused", "resumed")] == ["paused"]
+
+
+def test_a_pause_outlives_the_node_where_it_was_said_and_ends_where_it_is_heard(agent, tmp_path) -> None:
+    now = time.time()
+    told(agent, replace(PRIMARY, paused_at=now, paused_until=now + 600))
+    agent.step(REPLICA)
+    assert Store(str(tmp_path)).said()["paused_until"] == now + 600
+    told(agent, replace(PRIMARY, paused_at=now + 1, paused_until=0.0))
+    assert not agent.step(REPLICA).facts.paused
+    assert Store(str(tmp_path)).said()["paused_until"] == 0
+
+
+def test_a_peer_of_an_earlier_version_does_not_say_when_it_was_paused(agent) -> None:
+    agent._store.pause(0, time.time())
+    told(agent, replace(PRIMARY, paused_until=time.time() + 600))
+    assert agent.step(REPLICA).facts.paused
+
+
 def test_a_replica_is_calm_until_something_happens(agent, monkeypatch) -> None:
     for _turn in range(20):
         told(agent, PRIMARY)
@@ -453,6 +484,21 @@ def test_an_operation_of_a_person_is_left_alone(agent: Agent, acts: Acts, monkey
         agent.step(replace(REPLICA, database=Database.OPEN, looked=0.0))
     assert agent.memory.state is State.OPERATION
     assert acts.done == []
+
+
+def test_what_works_on_the_node_is_told(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """A person's operation is one. How commits wait is none."""
+    be_replica(agent)
+    assert agent.status()["operation"] is None
+    acts.wait.clear()
+    for action, do, expected in ((Action.REJOIN, acts.rejoin, {"action": "rejoin"}), (Action.REARM, acts.rearm, None)):
+        agent._submit(action, do)
+        assert agent.status()["operation"] == expected
+    acts.wait.set()
+    wait(lambda: agent._job is not None and agent._job.done())
+    agent._ended_at = 0.0
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    assert agent.status()["operation"] == {"action": "an operation of a person"}
 
 
 def test_a_memory_that_cannot_be_read_is_no_empty_one(tmp_path) -> None:

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.tandem.lemp.plugins.module_utils.health.database import ANSWER_WITHIN, Answers
+from ansible_collections.tandem.lemp.plugins.module_utils.health.database import (
+    ANSWER_WITHIN,
+    Answers,
+    semi_sync_clients,
+)
 
 
 def rows(waiting: int, answered: int, clients: int = 1) -> list[dict[str, str]]:
@@ -25,6 +29,11 @@ def looks(*seen: tuple[float, list[dict[str, str]]]) -> list[bool]:
 
 def test_a_commit_that_nobody_answers_is_noticed() -> None:
     assert looks((0, rows(1, 7)), (ANSWER_WITHIN - 0.1, rows(1, 7)), (ANSWER_WITHIN, rows(1, 7))) == [True, True, False]
+
+
+def test_how_many_could_confirm_is_counted_or_not_known() -> None:
+    assert semi_sync_clients(rows(0, 7, clients=2)) == 2
+    assert semi_sync_clients([]) is None
 
 
 def test_a_busy_primary_always_has_commits_that_wait() -> None:

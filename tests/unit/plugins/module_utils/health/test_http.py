@@ -108,6 +108,21 @@ def test_any_target_gets_an_answer(target: str) -> None:
     assert http.answer("GET", target, View(replica()))[0] in http.REASONS
 
 
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 100_000, b"\xff", b"[]", b"", b"{"])
+def test_what_the_peer_answers_may_be_anything(body: bytes) -> None:
+    async def run() -> t.Any:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            return await http.fetch("127.0.0.1", server.sockets[0].getsockname()[1], "/status.json")
+
+    assert asyncio.run(run()) is None
+
+
 def talk(*requests: bytes, view: View | None = None, close: bool = True) -> list[bytes]:
     """Send each request over a connection of its own to a real server."""
 
