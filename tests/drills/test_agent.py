@@ -214,3 +214,15 @@ def test_a_fence_of_a_person_holds() -> None:
         assert closed(other(old))
     must(playbook("unfence", node=old, confirm="yes"))
     assert primary() == old
+
+
+def test_a_fence_said_on_the_node_holds_too() -> None:
+    old = primary()
+    must(tandem(old, "fence"))
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        assert pair.read_only(old) is True
+        assert closed(other(old))
+    must(tandem(old, "unfence"))
+    pair.wait("it is open again", lambda: pair.read_only(old) is False, 10)
+    assert primary() == old

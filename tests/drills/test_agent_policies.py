@@ -39,7 +39,7 @@ def test_with_manual_a_person_is_told_and_decides() -> None:
         try:
             pair.wait("it asks for a person", lambda: "manual_failover_needed" in alarms(new), 30)
             why = tandem(new, "why").text
-            assert "does not take over by itself: the policy is failover: manual" in why, why
+            assert "policy: found manual; needed automatic" in why, why
             end = time.monotonic() + LONG
             while time.monotonic() < end:
                 assert closed(new)

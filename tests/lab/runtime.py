@@ -17,7 +17,7 @@ CPU_GROUP = Path("/sys/fs/cgroup/cpu/libpod_parent")
 ALL_REAL_TIME = 850000
 NODE_REAL_TIME = 60000
 # A controller is another machine in real life: what it does may not take the processor from the nodes. A process has 1024.
-CPU_SHARES = 16384
+CPU_SHARES = 4096
 ENOUGH_INOTIFY = 1024
 
 

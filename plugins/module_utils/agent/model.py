@@ -148,7 +148,8 @@ class View:
     promotable: bool = False  # in step when the primary was last heard, in this life of the server; no error
     in_step: bool = False  # see Said
     # True: the server waits for its replica, and that has received everything. False: it waits, and in vain.
-    # None: it does not wait, or cannot be asked (a stalled server is not made better by going on alone).
+    # True: the server waits for its replica, and that has received everything. False: it waits in vain, or not at all (as the look
+    # at its semi-sync says). None: it cannot be asked (a stalled server is not made better by going on alone).
     acknowledged: bool | None = None
     extra: bool | None = None  # this node has transactions that the primary never had
     ahead: bool | None = None  # this node has everything that the peer has; None: cannot be compared

@@ -150,7 +150,7 @@ class Server:
         silent = all(at is None or now - at > 0.3 for at in self.heard.values())
         connected = world.now - peer.copied_at < 0.4 and peer.rows >= self.rows and self.server_life_of_peer_is_same()
         in_step = self.following and world.now - self.copied_at < 0.5 and not self.sql_error
-        acknowledged = None if not self.armed or self.stalled or self.database is not Database.OPEN else connected and not self.pending
+        acknowledged = None if self.stalled or self.database is not Database.OPEN else self.armed and connected and not self.pending
         return View(
             now=now,
             wall=1e6 + world.now,

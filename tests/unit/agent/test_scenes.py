@@ -631,15 +631,6 @@ def test_a_daemon_that_is_restarted_beside_the_only_writer_says_again_that_commi
     assert "[resumes_alone]" in "\n".join(world.lines)
 
 
-def test_a_primary_whose_commits_wait_although_it_is_alone_says_again_that_they_need_not() -> None:
-    world = pair()
-    a = world.servers[A]
-    loses_its_replica(world)
-    world.until(lambda: not a.armed, 1.6)
-    a.armed = True  # somebody has set the server so
-    world.until(lambda: not a.armed, 1.6)
-
-
 def test_a_claim_needs_the_answer_of_the_other_one() -> None:
     world = pair()
     for server in world.servers.values():
