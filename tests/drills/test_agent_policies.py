@@ -64,6 +64,8 @@ def test_role_and_addresses_go_home_once_both_are_equal() -> None:
             pair.pass_some_writes(away)
         finally:
             pair.fault("start", home)
+        # Until then, or for ten minutes, the agents move nothing: what has failed once may fail again.
+        must(tandem(away, "ack"))
         pair.wait("the role goes home", lambda: pair.read_only(home) is False, 180)
         pair.wait("the addresses go home", lambda: len(pair.glance(home).addresses) == 2, 30)
         pair.pass_some_writes(home)

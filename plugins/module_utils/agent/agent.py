@@ -252,6 +252,10 @@ class Agent:
     def _running(self, looked: float = math.inf) -> Running:
         """looked: an operation of a person lasts until its outcome has been seen."""
         if self._job is not None and not self._job.done():
+            if self._doing is Action.FAILBACK:
+                # A switchover like a person's: it opens the database here, and neither agent may be in its way.
+                self._foreign_at = clock()
+                return Running.FOREIGN
             return Running.OWN
         if self._held() or (lock.is_taken() and clock() - self._ended_at > _LETS_GO):
             self._foreign_at = clock()

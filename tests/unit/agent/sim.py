@@ -521,6 +521,8 @@ class World:
         elif action is Action.GO_ALONE:
             server.went_alone = False
             later(rng.uniform(0.01, 0.3), lambda: self.alone(server))
+        elif action is Action.FAILBACK:
+            self.hand_over(server.peer_server, server, works=True)
         elif action is Action.REARM:
             later(rng.uniform(0.01, 0.3), lambda: self.rearm(server))
         elif action in (Action.REJOIN, Action.REPLACE):

@@ -73,6 +73,9 @@ class Acts:
     def rejoin(self) -> str:
         return self._do("rejoin")
 
+    def switch_to(self, name: str) -> tuple[dict[str, object], list[str]]:
+        return {}, [self._do(f"switch to {name}")]
+
     def go_alone(self) -> str:
         return self._do("go alone")
 
@@ -575,3 +578,16 @@ def test_what_may_have_opened_the_server_is_not_called_failed(agent: Agent, acts
 def test_what_a_person_has_said_wrongly_stops_nobody(agent: Agent, words: str) -> None:
     agent._store._said.write_text(words)
     be_replica(agent)
+
+
+def test_its_own_failback_is_left_alone_as_the_switchover_of_a_person_is(agent: Agent, acts: Acts) -> None:
+    """It opens the database of a replica: an agent that took that for the doing of somebody else would close it."""
+    be_replica(agent)
+    acts.wait.clear()
+    agent.policy = replace(POLICY, failback="when_in_sync", preferred=POLICY.name, failback_after=0.0)
+    wait(lambda: (told(agent, PRIMARY), agent.step(REPLICA).state)[1] is State.OPERATION)
+    opened = replace(REPLICA, database=Database.OPEN, follows_peer=False, replicates=False, looked=module.clock())
+    assert agent.step(opened).state is State.OPERATION
+    acts.wait.set()
+    wait(lambda: bool(acts.done))
+    assert acts.done == ["switch to node-a"]
