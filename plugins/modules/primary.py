@@ -14,6 +14,8 @@ description:
   - A server that replicates applies what it has received, and then forgets its source.
   - The other server is asked over TLS. Where it cannot be asked yet, what it said in the same playbook counts
     (O(peer_observed)). Where nothing is known of it, the answer is no.
+  - A server that is closed and fenced by a person (C(read_only) or C(grants) of M(tandem.lemp.write_fence)) is not opened;
+    C(playbooks/unfence.yml) takes that away. M(tandem.lemp.restore) opens under a record of its own.
   - Gives the data a name (table C(tandem.lineage)), by which copies of them are recognised.
 extends_documentation_fragment:
   - tandem.lemp.attributes
@@ -108,6 +110,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError, Unreachable
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import require_unfenced
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import held
 from ansible_collections.tandem.lemp.plugins.module_utils.login import (
     LOGIN_OPTIONS,
@@ -149,6 +153,8 @@ def run(module: AnsibleModule) -> Outcome:
         return restart_and_open(
             endpoint_here(params), service, params["name"], lambda: look_at_peer(params), timeout=params["timeout"]
         )
+    if params["state"] == "open" and not here.writable:
+        require_unfenced(Record(), params["name"])
     server = Server.at(endpoint_here(params))
     try:
         if params["state"] == "closed":

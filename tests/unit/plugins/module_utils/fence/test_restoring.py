@@ -16,7 +16,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import Restoring, hold, release
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import Restoring, hold, release, require_unfenced
 
 PLAYBOOKS = Path(__file__).resolve().parents[5] / "playbooks"
 
@@ -93,6 +93,27 @@ def test_a_restore_is_no_fence(record) -> None:
     with pytest.raises(Refused, match="no fence"):
         fencing.fence([Database(), Restoring(record)], record, dry_run=False)
     assert record.read() == {}
+
+
+@pytest.mark.parametrize("drivers", [["read_only"], ["grants"], ["grants", "read_only"]])
+def test_what_a_person_keeps_closed_is_not_opened(record, drivers) -> None:
+    for driver in drivers:
+        record.keep(driver, {"was_open": True})
+    expected = f"node-a is fenced.*Nothing was changed.*unfence.yml -e node=node-a -e drivers={','.join(drivers)}$"
+    with pytest.raises(Refused, match=expected):
+        require_unfenced(record, "node-a")
+    # A restore has its own record, and goes on.
+    hold(record, dry_run=False)
+    require_unfenced(record, "node-a")
+
+
+def test_fences_of_proxies_and_restores_open_as_before(record) -> None:
+    require_unfenced(record, "node-a")
+    record.keep("haproxy", {})
+    record.keep("atlas", {})
+    require_unfenced(record, "node-a")
+    hold(record, dry_run=False)
+    require_unfenced(record, "node-a")
 
 
 # The runbook.
