@@ -341,8 +341,9 @@ class Daemon:
     async def _watch_php(self) -> None:
         if self.config.php is None:
             return
+        known: set[tuple[str, int]] = set()
         while True:
-            raw, text = await look_at_php(self.config.php, PHP_TIMEOUT)
+            raw, text = await look_at_php(self.config.php, PHP_TIMEOUT, known)
             self.services["php"].observe(raw, text, time.monotonic())
             self.reconsider()
             await asyncio.sleep(PHP_CALM if raw is Raw.OK else PHP_EVERY)

@@ -80,23 +80,31 @@ def fastcgi_ping(path: str) -> bytes:
     return _record(1, struct.pack("!HB5x", 1, 0)) + _record(4, pairs) + _record(4, b"") + _record(5, b"")
 
 
-async def look_at_php(php: Php, timeout: float) -> Look:
-    """Every pool must take a connection and, when a ping path is known, answer it."""
-    question = fastcgi_ping(php.ping_path) if php.ping_path else b""
-    worst: Look = (Raw.OK, "every pool answers")
-    for address in php.listen:
-        what = f"php-fpm {address[0]}:{address[1]}"
-        try:
-            answer = await _ask(address, question, 8, timeout)
-        except (OSError, TimeoutError) as error:
-            look = _failure(what, error)
-            if look[0] is Raw.BROKEN:
-                return look
-            worst = look
-            continue
-        if question and answer[:1] != b"\x01":
-            return Raw.BROKEN, f"{what} does not speak FastCGI (is this node's address among its allowed clients?)"
-    return worst
+async def look_at_php(php: Php, timeout: float, known: set[tuple[str, int]]) -> Look:
+    """Every pool must take a connection and, when a ping path is known, answer it.
+
+    known: pools that have answered before; those that answer now are added. As long as one answers, the others are not missed before
+    they have answered once, since a pool is watched before it is made. (php-fpm listens for all pools that it has, or for none.)
+    """
+    looks = {address: await _look_at_pool(address, php.ping_path, timeout) for address in php.listen}
+    known.update(address for address, look in looks.items() if look[0] is Raw.OK)
+    missed = [look for address, look in looks.items() if look[0] is not Raw.OK and (address in known or not known)]
+    if missed:
+        return next((look for look in missed if look[0] is Raw.BROKEN), missed[-1])
+    new = next((text for raw, text in looks.values() if raw is not Raw.OK), "")
+    return (Raw.BUSY, f"every known pool answers; a new one not yet: {new}") if new else (Raw.OK, "every pool answers")
+
+
+async def _look_at_pool(address: tuple[str, int], ping_path: str | None, timeout: float) -> Look:
+    what = f"php-fpm {address[0]}:{address[1]}"
+    question = fastcgi_ping(ping_path) if ping_path else b""
+    try:
+        answer = await _ask(address, question, 8, timeout)
+    except (OSError, TimeoutError) as error:
+        return _failure(what, error)
+    if question and answer[:1] != b"\x01":
+        return Raw.BROKEN, f"{what} does not speak FastCGI (is this node's address among its allowed clients?)"
+    return Raw.OK, f"{what} answers"
 
 
 class ProcessWatch:
