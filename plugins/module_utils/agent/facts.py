@@ -94,8 +94,11 @@ class Facts(Own, Persons):
 
     @cached_property
     def first(self) -> bool:
-        """No agent has decided anything yet; a person has opened this database, and the peer's is closed."""
-        new = self.memory.term.epoch == 0 and self.peer.term.epoch == 0
+        """No agent has decided anything yet; a person has opened this database, and the peer's is closed.
+
+        The new term has to be later than one that a witness may keep from before the agents were switched off.
+        """
+        new = self.memory.term.epoch == 0 and self.peer.term.epoch == 0 and (not self.policy.witness or self.view.witness.reachable)
         return new and self.database_open and self.heard and self.promised
 
     @cached_property

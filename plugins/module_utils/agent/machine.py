@@ -167,7 +167,7 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
 
 def _adopt(memory: Memory, policy: Policy, view: View) -> Memory:
     """The highest term is true."""
-    heard = [view.peer.term if view.peer else Term(), view.witness.term if view.witness.reachable else Term()]
+    heard = [view.peer.term if view.peer else Term(), Term() if _is_of_an_earlier_pair(memory, view) else _witnessed(view)]
     term = max([memory.term, *heard], key=lambda each: each.rank)
     failover_at = max(memory.failover_at, view.peer.failover_at if view.peer else 0.0)
     if term == memory.term:
@@ -175,6 +175,18 @@ def _adopt(memory: Memory, policy: Policy, view: View) -> Memory:
     mine = term.writer == policy.name
     # Its own term, and it does not know of it: its disk was exchanged, so it has not got what it had then.
     return replace(memory, term=term, sealed=False, takeover=memory.takeover and mine, failover_at=failover_at)
+
+
+def _witnessed(view: View) -> Term:
+    return view.witness.term if view.witness.reachable else Term()
+
+
+def _is_of_an_earlier_pair(memory: Memory, view: View) -> bool:
+    """What the witness says may be from before the agents were switched off, and the role may have moved since.
+
+    Who has no memory asks the other node, while its machine lives, and believes an open database: a person has opened it.
+    """
+    return memory.term.epoch == 0 and (view.database is Database.OPEN or view.knock is not False)
 
 
 def _since(since: float | None, holds: bool, now: float) -> float | None:
@@ -218,21 +230,23 @@ def _longer(policy: Policy, memory: Memory, view: View) -> float:
 
 def _apply(effect: Effect, policy: Policy, memory: Memory, view: View) -> Memory:
     term, me = memory.term, policy.name
+    # The witness may know a later one, from before the agents were switched off.
+    epoch = max(term.epoch, _witnessed(view).epoch) + 1
     if effect in (Effect.PROMOTION_TERM, Effect.ORDERED_TERM):
         at = view.wall if effect is Effect.PROMOTION_TERM else memory.failover_at
-        return replace(memory, previous=term, term=Term(term.epoch + 1, me, True, False), sealed=False, failover_at=at, together=False)
+        return replace(memory, previous=term, term=Term(epoch, me, True, False), sealed=False, failover_at=at, together=False)
     if effect is Effect.SOLO_TERM:
-        return replace(memory, term=Term(term.epoch + 1, me, True, False), sealed=False, together=False)
+        return replace(memory, term=Term(epoch, me, True, False), sealed=False, together=False)
     if effect is Effect.ARMED_TERM:
-        return replace(memory, term=Term(term.epoch + 1, me, False), sealed=False, together=True)
+        return replace(memory, term=Term(epoch, me, False), sealed=False, together=True)
     if effect is Effect.OPENING_TERM:
         alone = term.solo and memory.sealed
-        return replace(memory, term=Term(term.epoch + 1, me, alone), together=not alone)
+        return replace(memory, term=Term(epoch, me, alone), together=not alone)
     if effect is Effect.GIVE_BACK:
         back = memory.previous
         if back.solo:
             return memory  # a person had said: open here, although the other one may have more
-        return replace(memory, term=Term(term.epoch + 1, back.writer or me, False), sealed=False)
+        return replace(memory, term=Term(epoch, back.writer or me, False), sealed=False)
     if effect is Effect.SEAL:
         return replace(memory, term=replace(term, firm=True), sealed=True)
     if effect is Effect.ASK:

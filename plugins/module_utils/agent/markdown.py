@@ -31,7 +31,9 @@ Four things carry that:
 
 1. **The term** (epoch, writer, alone or not) is on both disks and, where there is one, at the witness. The highest is true.
    Where it says "alone", nobody but its writer opens by itself. A term under which nothing was acknowledged yet is only
-   proposed; a proposal never outranks a term of the same epoch that was acted on.
+   proposed; a proposal never outranks a term of the same epoch that was acted on. Agents that are switched on (again) have no
+   term: an open database was opened by a person, and stays open. What the witness keeps from before counts for them only where the
+   database is closed and the other machine is dead.
 2. **The promise.** A closed node promises with every heartbeat: after your beat of that time I do not open before
    `promote_after`, unless you ask me to. The writer counts from when it *sent* that beat, by its own clock that also runs
    while the machine sleeps. It closes itself while the promise still holds. So delay, loss, one-way cuts and sleep make it
@@ -66,6 +68,7 @@ Four things carry that:
 * The agent of a living machine is silent: no failover, an alarm. Its database may be open.
 * A database is slow: no failover, an alarm after `stall_patience`; a failover only with `stall_failover`.
 * The witness is not reachable, and the replica dies: the primary closes when its lease ends, unless the replica has ceded.
+* Agents are switched on, and the witness is not reachable: they decide nothing before it has answered once.
 * A node boots alone: it waits for the other one, the lease (as the last writer), or a person. What was alone before may open.
 * Each node has transactions that the other one lacks, and no term says who is right: nobody opens.
 """

@@ -673,3 +673,76 @@ def test_a_node_with_an_exchanged_disk_does_not_open() -> None:
     a.disk, a.rows = type(a.disk)(), set()
     world.boot(a)
     never(world, A, 20)
+
+
+def switched_off_and_moved(world: World, solo: bool) -> None:
+    """tandem_failover: none; then a runbook moves the role from a to b, and nobody notes it."""
+    a, b = world.servers[A], world.servers[B]
+    if solo:
+        world.crash(b, None)
+        world.until(lambda: world.state(A) is State.ALONE, 12)
+        world.run_until(world.now + 2)
+        world.boot(b)
+        world.until(lambda: b.rows >= world.acked, 20)
+    for server in (a, b):
+        server.agent_up, server.exempt = False, False
+        server.life += 1
+        server.disk = type(server.disk)()
+    a.database, a.following = Database.CLOSED, True
+    world.drop_sessions(a)
+    b.rows |= a.rows
+    b.database, b.armed, b.following = Database.OPEN, True, False
+
+
+@pytest.mark.parametrize("witness", [False, True])
+@pytest.mark.parametrize("solo", [False, True])
+@pytest.mark.parametrize("first", [A, B])
+def test_agents_that_are_switched_on_again_leave_the_role_where_it_is(first: str, solo: bool, witness: bool) -> None:
+    """The witness still names a, and perhaps as the only one with everything."""
+    world = pair(witness=witness)
+    switched_off_and_moved(world, solo)
+    world.run_until(world.now + 6)
+    assert not witness or (world.record[2].writer == A and world.record[2].epoch > 0)
+    world.start_agent(world.servers[first])
+    for _step in range(200):
+        world.run_until(world.now + 0.02)
+        assert world.writers() == [B]
+    world.start_agent(world.servers[A if first == B else B])
+    for _step in range(500):
+        world.run_until(world.now + 0.02)
+        assert world.writers() == [B], "\n".join(world.lines[-20:])
+    assert world.state(B) is State.PRIMARY and world.state(A) is State.REPLICA
+    assert world.servers[A].memory.term == world.servers[B].memory.term
+    if witness:
+        assert world.record[2] == world.servers[B].memory.term, "the witness knows as well"
+        world.crash(world.servers[B], None)
+        world.until(lambda: world.servers[A].open, 10)
+
+
+def test_the_first_term_waits_for_the_witness() -> None:
+    """It may know a later one, which would close the open database when it answers again."""
+    world = pair(witness=True)
+    switched_off_and_moved(world, solo=False)
+    world.witness_up = False
+    for server in world.servers.values():
+        world.start_agent(server)
+    world.run_until(world.now + 10)
+    assert world.writers() == [B] and world.state(B) is State.STARTING
+    world.witness_up = True
+    world.until(lambda: world.state(B) is State.PRIMARY, 3)
+    world.run_until(world.now + 10)
+    assert world.writers() == [B]
+
+
+def test_what_the_witness_says_counts_where_nobody_else_can_tell() -> None:
+    """A node that has lost its disk, beside a dead one: it does not open in a later term of its own."""
+    world = pair(witness=True)
+    a, b = world.servers[A], world.servers[B]
+    world.crash(b, None)
+    world.until(lambda: world.state(A) is State.ALONE, 12)
+    world.run_until(world.now + 1)
+    world.crash(a, None)
+    a.disk, a.rows = type(a.disk)(), set()
+    world.boot(a)
+    never(world, A, 20)
+    assert a.memory.term == world.record[2]
