@@ -16,6 +16,7 @@ from ..agent.agent import Agent, Seen, clock
 from ..agent.atlas_keeper import Hands
 from ..agent.journald import event
 from ..agent.model import Database as Role
+from ..agent.model import State
 from ..agent.policy import Policy
 from ..agent.store import Store
 from ..agent.voice import Voice
@@ -232,6 +233,11 @@ class Agency:
         if self._address is None or self._asked_from is None or gateway is None or gateway > self.agent.policy.contact_fresh:
             return None
         return now - max(self._address.proven_at, self._asked_from) <= gateway + BEHIND * self.config.interval
+
+    @property
+    def has_begun(self) -> bool:
+        """It knows what its database is, and has decided something."""
+        return self.agent.memory.state is not State.STARTING
 
     @property
     def keeps_addresses_away(self) -> bool:

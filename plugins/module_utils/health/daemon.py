@@ -22,7 +22,7 @@ from .links import PeerLink, Reference
 from .model import WEIGHT, Database, Decision, Finding, Local, Peer, Raw, Verdict
 from .services import ProcessWatch, look_at_php, look_at_web
 from .steady import NetworkWatch, Steady, public_strikes
-from .system import Carrier, FaultFile, Memory, inherited_sockets, notify, process_of
+from .system import Carrier, FaultFile, Memory, Readiness, inherited_sockets, notify, process_of
 
 LOG = logging.getLogger("tandem.health")
 VERSION = 1
@@ -38,6 +38,7 @@ ATLAS_EVERY, ATLAS_DOWN_AFTER = 0.5, 3.0
 _ATLAS = {"up": Raw.OK, "dead": Raw.BROKEN, "frozen": Raw.BROKEN, "refuses": Raw.BROKEN, "unknown": Raw.BUSY}
 DATABASE_BELIEVED = {Raw.OK: 10.0, Raw.SILENT: 10.0, Raw.BUSY: 60.0, Raw.BROKEN: 0.0}
 START_GRACE = 3.0
+READY_WITHIN = 3.0
 PEER_QUIET = 2  # missing beats
 STOOD_STILL = 2.0
 FROZEN_FOR = 0.7
@@ -55,14 +56,8 @@ class Daemon:
         self.conversation = Conversation(key, config.node, config.peer)
         self.services: dict[str, Steady] = {}
         self.watches = {
-            network.name: NetworkWatch(
-                network.reference,
-                network.reference in self.memory.trusted,
-                config.strikes,
-                config.patience,
-                config.strikes,
-            )
-            for network in config.networks
+            n.name: NetworkWatch(n.reference, n.reference in self.memory.trusted, config.strikes, config.patience, config.strikes)
+            for n in config.networks
         }
         self.carriers = {network.name: Carrier(network.interface) for network in config.networks}
         self.peer_links = {n.name: PeerLink(n, config.port, self._beat_received) for n in config.networks}
@@ -88,6 +83,7 @@ class Daemon:
         self._look_again = asyncio.Event()
         self._server = Server(self)
         self._tasks: list[asyncio.Task[None]] = []
+        self._readiness = Readiness(READY_WITHIN)
         self._logged: dict[str, Verdict] = {}
         self._announced: tuple[t.Any, ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -416,6 +412,8 @@ class Daemon:
             if not self._database_calm():
                 self._look_again.set()
             self.reconsider(beat=True)
+            begun = self.agency is None or self.agency.has_begun
+            self._readiness.look(self._peer_dead or (self._peer_alive() and begun))
             for watch in self.watches.values():
                 if watch.trusted and watch.reference is not None:
                     self.memory.trust(watch.reference)
@@ -481,7 +479,6 @@ class Daemon:
             self.agency.loop = asyncio.get_running_loop()
             self.agency.wake = self._step_agent
         await self._server.listen(inherited_sockets(), self.config.http)
-        notify("READY=1")
         try:
             async with asyncio.TaskGroup() as group:
                 parts = [self._tick, self._watch_web, self._watch_php, self._watch_database, self._watch_atlas]

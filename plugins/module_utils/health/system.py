@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import socket
+import time
 
 LOG = logging.getLogger("tandem.health")
 
@@ -23,6 +24,18 @@ def notify(message: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock, contextlib.suppress(OSError):
         sock.connect(path)
         sock.send(message.encode())
+
+
+class Readiness:
+    """What whoever restarts one node after the other waits for. It is told once, after within seconds in any case."""
+
+    def __init__(self, within: float) -> None:
+        self._until, self._told = time.monotonic() + within, False
+
+    def look(self, ready: bool) -> None:
+        if not self._told and (ready or time.monotonic() >= self._until):
+            self._told = True
+            notify("READY=1")
 
 
 def inherited_sockets() -> list[socket.socket]:

@@ -1,0 +1,49 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the daemon is restarted, and what is forgotten where no agent runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+ROLE = Path(__file__).resolve().parents[4] / "roles" / "health"
+KEY = "/etc/tandem/heartbeat.key"
+
+
+def templar(**known: Any) -> Templar:
+    own = dict(DataLoader().load_from_file(str(ROLE / "vars" / "main.yml"), trusted_as_template=True))
+    return Templar(loader=DataLoader(), variables={**own, **known})
+
+
+def load(path: str) -> list[dict[str, Any]]:
+    return [dict(each) for each in DataLoader().load_from_file(str(ROLE / path), trusted_as_template=True)]
+
+
+@pytest.mark.parametrize(("changed", "at_once"), [([], 1), (["/etc/tandem/monitor.cnf"], 1), ([KEY], 0)])
+def test_one_node_after_the_other_but_for_a_new_key(changed: list[str], at_once: int) -> None:
+    restarts = [task for task in load("handlers/main.yml") if (task.get("ansible.builtin.systemd_service") or {}).get("state") == "restarted"]
+    assert len(restarts) == 2
+    for task in restarts:
+        assert int(templar(__health_secrets={"changed_paths": changed}).template(task["throttle"])) == at_once
+
+
+@pytest.mark.parametrize(("enabled", "there", "forgets"), [(True, True, False), (False, True, True), (False, False, False)])
+def test_the_memory_of_an_agent_that_does_not_run_is_removed_after_the_restart(enabled: bool, there: bool, forgets: bool) -> None:
+    tasks = load("tasks/service.yml")
+    (forget,) = (task for task in tasks if (task.get("ansible.builtin.file") or {}).get("state") == "absent")
+    flush = next((task for task in tasks if task.get("ansible.builtin.meta") == "flush_handlers"), {})
+    assert tasks.index(flush) < tasks.index(forget)
+    seen = {"stdout_lines": ["user /nonexistent:/usr/sbin/nologin", *(["agent-memory"] if there else [])]}
+    known = templar(health_agent_enabled=enabled, __health_seen=seen)
+    assert all(known.evaluate_conditional(one) for one in forget["when"]) is forgets
+    configured = (ROLE / "templates" / "etc" / "tandem" / "health.json.j2").read_text(encoding="utf-8")
+    path = Path(known.template(forget["ansible.builtin.file"]["path"]))
+    assert path.name == "memory.json" and f'"directory": "{path.parent}"' in configured
+    assert yaml.safe_load((ROLE / "tasks" / "look.yml").read_text(encoding="utf-8"))[0]["ansible.builtin.command"]["argv"][-1] == "{{ __health_agent_memory }}"
