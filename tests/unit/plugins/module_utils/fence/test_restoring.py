@@ -16,7 +16,12 @@ from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import Restoring, hold, release, require_unfenced
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import (
+    Restoring,
+    hold,
+    release,
+    require_unfenced,
+)
 
 PLAYBOOKS = Path(__file__).resolve().parents[5] / "playbooks"
 
