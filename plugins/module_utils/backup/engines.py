@@ -15,7 +15,7 @@ from ..connection import Connection, Endpoint
 from ..errors import Refused
 from ..gtid import MARIADB, MYSQL, GtidSet
 from ..runner import Runner
-from ..seed import mariadb
+from ..seed import mariadb, mysql
 from ..server import Server
 from .manifest import SETTINGS
 from .scratch import own
@@ -35,6 +35,12 @@ def require_tools(engine: str, which: t.Callable[[str], str | None] = shutil.whi
     lacking = [name for name in (*_TOOLS[engine], "systemd-run", "ionice") if which(name) is None]
     if lacking:
         raise Refused(f"This machine lacks {', '.join(lacking)}.", "Run role database.")
+
+
+def require_copyable(endpoint: Endpoint, engine: str, name: str) -> None:
+    """Raises Refused where a copy would lack rows. mariadb-backup copies every engine that keeps data."""
+    if engine == MYSQL:
+        mysql.require_clonable(endpoint, name)
 
 
 def file_of(engine: str) -> str:
