@@ -9,6 +9,7 @@ import bisect
 import itertools
 import os
 import subprocess
+import time
 import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ _FORMS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S%z", "%Y-%
 _READER = {MARIADB: "mariadb-binlog", MYSQL: "mysqlbinlog"}
 _CLIENT = {MARIADB: "mariadb", MYSQL: "mysql"}
 _ELSEWHERE = "Take another backup, or another point in time."
+_POLL = 0.2
 Reader: t.TypeAlias = "t.Callable[[Path, str], t.Iterable[Transaction]]"
 
 
@@ -327,8 +329,18 @@ def _goes_on(previous: GtidSet, one: LogFile) -> bool:
     return not GtidSet.parse(one.before, previous.flavor).behind(previous)
 
 
-def replay(plan: Replay, engine: str, target: Endpoint, timeout: float) -> None:
-    """Feed the transactions to a server. Raises OperationFailed at the first that it does not take."""
+def replay(
+    plan: Replay,
+    engine: str,
+    target: Endpoint,
+    timeout: float,
+    watch: t.Callable[[], None],
+    clock: t.Callable[[], float] = time.monotonic,
+) -> None:
+    """Feed the transactions to a server. Raises OperationFailed at the first that it does not take.
+
+    watch: asked again and again meanwhile; what it raises ends the replay.
+    """
     if not plan.files:
         return
     limits = [f"--start-position={plan.start}", *([] if plan.stop is None else [f"--stop-position={plan.stop}"])]
@@ -344,16 +356,31 @@ def replay(plan: Replay, engine: str, target: Endpoint, timeout: float) -> None:
         if source.stdout is not None:
             source.stdout.close()
         try:
-            _out, refused = sink.communicate(timeout=timeout)
+            refused = _watched(sink, watch, timeout, clock)
             _out, unread = source.communicate(timeout=60)
-        except subprocess.TimeoutExpired as error:
+        except BaseException as error:
             source.kill()
             sink.kill()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             raise OperationFailed(f"Replaying the binary logs was not done after {timeout:g} s.", "Give it more time.") from error
     if sink.returncode != 0:
         raise OperationFailed(f"A transaction was refused: {refused.decode(errors='replace').strip()[-500:]}", _ELSEWHERE)
     if source.returncode != 0:
         raise OperationFailed(f"The binary logs cannot be read: {unread.decode(errors='replace').strip()[-500:]}", _ELSEWHERE)
+
+
+def _watched(sink: subprocess.Popen[bytes], watch: t.Callable[[], None], timeout: float, clock: t.Callable[[], float]) -> bytes:
+    """What it said when it ended. Raises TimeoutExpired, or what watch() raises."""
+    deadline = clock() + timeout
+    while True:
+        try:
+            _out, said = sink.communicate(timeout=_POLL)
+            return bytes(said)
+        except subprocess.TimeoutExpired:
+            if clock() >= deadline:
+                raise
+        watch()
 
 
 def moment(seconds: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..connection import Connection, Endpoint
 from ..errors import OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, MYSQL, GtidSet
-from ..room import cause, mib
+from ..room import cause, mib, require_rest
 from ..runner import Runner, Service
 from ..seed.datadir import DataDirectory
 from ..server import Server, look
@@ -124,7 +124,7 @@ def to_scratch(wish: Wish, *, dry_run: bool) -> Restored:
     """Beside the server, which notices nothing. Keeps running until it is removed."""
     store = Store(wish.directory)
     done = plan(wish, store, look(wish.endpoint, wish.datadir))
-    store.require_space(done.backup.unpacked, "the scratch instance")
+    store.require_space(_room(done), "the scratch instance")
     done.actions.append(f"restore {done.backup.name} to {store.look}")
     if dry_run:
         _require_whole(store, done.backup)
@@ -149,6 +149,11 @@ def to_scratch(wish: Wish, *, dry_run: bool) -> Restored:
     return done
 
 
+def _room(done: Restored) -> int:
+    """Bytes: what is replayed makes the data grow by about as much as it takes itself."""
+    return done.backup.unpacked + archive.room_for(done.replay.files)
+
+
 def remove_scratch(wish: Wish, *, dry_run: bool) -> list[str]:
     """Stop the scratch instance and remove its data."""
     store = Store(wish.directory)
@@ -171,7 +176,7 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
     done = plan(wish, store, here)
     _require_fitting(wish, done.backup, here)
     _tell_loss(wish, done, here)
-    directory.require_space(done.backup.unpacked)
+    directory.require_space(_room(done))
     if interrupted:
         done.actions.append("go back to the data from before an interrupted restore")
     done.actions.append(f"replace the data of {wish.node} by {done.backup.name}")
@@ -291,7 +296,7 @@ def _build(wish: Wish, store: Store, done: Restored, target: Path, purpose: str)
         raise OperationFailed(f"{backup.name} has {len(server.tables())} tables instead of {backup.tables}.", "Use another backup.")
     if done.replay.files:
         wish.say(f"replaying {done.replay.replayed}")
-        replay(done.replay, backup.engine, server.endpoint, wish.timeout)
+        replay(done.replay, backup.engine, server.endpoint, wish.timeout, lambda: require_rest(target))
         if backup.engine == MYSQL:
             has = engines.executed_by(server.endpoint)
             if has.behind(GtidSet.parse(done.replay.gtid, MYSQL)):
