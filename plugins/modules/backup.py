@@ -16,6 +16,7 @@ description:
     every queue, and is removed afterwards.
   - A backup appears under its name from one moment to the next, complete and on the disk, or not at all.
   - Archives the closed binary logs, so that any point in time after the oldest backup can be restored.
+  - Refuses when a table of MySQL keeps data and is not InnoDB, because C(CLONE) would copy it empty.
   - Refuses when the disk has too little room for the copy and its test, and while another backup or restore is at work.
 extends_documentation_fragment:
   - tandem.lemp.attributes

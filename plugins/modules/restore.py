@@ -14,6 +14,7 @@ description:
   - Goes on from the backup to a point in time by replaying archived and present binary logs.
   - Makes everything ready beside the present data and tests it there. Only then the server is stopped and the data are
     swapped. If it does not start with them, the old data come back.
+  - Refuses to replace the data of a server that takes writes; close it first with P(tandem.lemp.primary#module).
   - A restored server stays closed for writes. P(tandem.lemp.primary#module) opens it, P(tandem.lemp.replica#module) with
     C(seed=always) copies it to the other one.
   - Numbers of lost transactions are never given out again, so that a server that still has them cannot be mistaken for a replica.
@@ -55,12 +56,15 @@ options:
   until:
     description:
       - A time (C(2026-11-21 10:00:00), UTC unless it carries an offset) or the GTID of a transaction. Everything before it is
-        restored, nothing from it on.
+        restored, nothing from it on. A backup counts only if it was taken before the second of that time.
       - V(latest) restores up to the last transaction there is. Empty restores the backup as it is.
     type: str
     default: ""
   also_known:
-    description: Transactions of the other server, as P(tandem.lemp.database_info#module) returns them in C(server.gtid).
+    description:
+      - Transactions of the other server, as P(tandem.lemp.database_info#module) returns them in C(server.gtid).
+      - With O(until), the data are replaced only if this server has them all, or has something of both servers from that point on.
+        It waits a minute for them.
     type: str
     default: ""
   service:
@@ -82,6 +86,11 @@ EXAMPLES = r"""
   tandem.lemp.restore:
     state: scratch
     until: "2026-11-20 10:00:00"
+
+- name: Close the server
+  tandem.lemp.primary:
+    name: "{{ inventory_hostname }}"
+    state: closed
 
 - name: Replace the data by what they were before a mistake
   tandem.lemp.restore:

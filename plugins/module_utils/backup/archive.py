@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import OperationFailed
-from .binlog import BinlogError, read_head
+from .binlog import BinlogError, read_head, server_of
 from .store import sync
 
 _CHUNK = 1024 * 1024
@@ -32,6 +32,7 @@ class LogFile:
     size: int
     archived: bool = False
     sha256: str = ""
+    server: int = 0  # server_id of whose file it is
 
     @property
     def stored_as(self) -> str:
@@ -50,7 +51,7 @@ def live(paths: t.Iterable[str], engine: str) -> list[LogFile]:
     for text in paths:
         path = Path(text)
         head = read_head(path, engine)
-        found.append(LogFile(str(path), path.name, head.created, head.before, path.stat().st_size))
+        found.append(LogFile(str(path), path.name, head.created, head.before, path.stat().st_size, server=head.server))
     return found
 
 
@@ -60,8 +61,10 @@ def archived(directory: Path) -> list[LogFile]:
     for path in sorted(directory.glob("*.json")) if directory.is_dir() else []:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
+            # Older descriptions do not say whose file it is.
+            data.setdefault("server", server_of(path.with_suffix("")))
             one = LogFile(**{**data, "path": str(path.with_suffix("")), "archived": True})
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, BinlogError) as error:
             raise OperationFailed(f"{path} cannot be read: {error}", "Remove it and the file it describes.") from error
         found.append(one)
     return sorted(found, key=lambda one: one.order)
@@ -93,7 +96,7 @@ def keep(one: LogFile, directory: Path) -> LogFile:
             copy.write(chunk)
     sync(partial)
     partial.rename(target)
-    stored = LogFile(str(target), one.name, one.created, one.before, target.stat().st_size, True, digest.hexdigest())
+    stored = LogFile(str(target), one.name, one.created, one.before, target.stat().st_size, True, digest.hexdigest(), one.server)
     description = directory / f".{one.stored_as}.json"
     description.touch(mode=0o600)
     description.write_text(json.dumps(asdict(stored), indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -116,8 +119,11 @@ def require_whole(one: LogFile) -> None:
 
 
 def outdated(kept: t.Sequence[LogFile], oldest_backup: int) -> list[LogFile]:
-    """Files of which no backup needs anything: their successor was begun before the oldest backup."""
-    return [one for one, after in itertools.pairwise(kept) if after.created < oldest_backup]
+    """Files of which no backup needs anything: the next one of the same server was begun before the oldest backup."""
+    series: dict[int, list[LogFile]] = {}
+    for one in kept:
+        series.setdefault(one.server, []).append(one)
+    return [one for files in series.values() for one, after in itertools.pairwise(files) if after.created < oldest_backup]
 
 
 def forget(one: LogFile) -> None:

@@ -44,21 +44,28 @@ class Head:
 
     created: int  # seconds since 1970
     before: str  # all transactions of earlier files, as a GTID set
+    server: int = 0  # server_id of the server whose file it is
 
 
 def read_head(path: Path, engine: str) -> Head:
     """The beginning of a file. Raises BinlogError."""
-    created = 0
+    created = server = 0
     with path.open("rb") as file:
         for event in _events(file, path):
             if event.type == _FORMAT:
-                created = event.when
+                created, server = event.when, event.server
             elif event.type in (_MARIADB_GTID_LIST, _MYSQL_PREVIOUS):
                 body = event.body(file)
-                return Head(created, _gtid_list(body) if engine == MARIADB else _previous_gtids(body, path))
+                return Head(created, _gtid_list(body) if engine == MARIADB else _previous_gtids(body, path), server)
             elif event.type in _BEGINNINGS:
                 break
     raise BinlogError(f"{path} does not say which transactions came before it.", _ADVICE)
+
+
+def server_of(path: Path) -> int:
+    """Whose file it is; 0: it does not say. Raises BinlogError."""
+    with path.open("rb") as file:
+        return next((event.server for event in _events(file, path)), 0)
 
 
 def transactions(path: Path, engine: str) -> t.Iterator[Transaction]:

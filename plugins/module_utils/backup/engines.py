@@ -8,14 +8,16 @@ from __future__ import annotations
 import shutil
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
 from ..connection import Connection, Endpoint
-from ..errors import Refused
+from ..errors import OperationFailed, Refused
 from ..gtid import MARIADB, MYSQL, GtidSet
+from ..room import require_rest
 from ..runner import Runner
-from ..seed import mariadb
+from ..seed import mariadb, mysql
 from ..server import Server
 from .manifest import SETTINGS
 from .scratch import own
@@ -23,6 +25,7 @@ from .stream import Packed, pack, unpack
 
 # Last in every queue: the server next to it has clients.
 GENTLE = ("nice", "-n", "19", "ionice", "-c", "3")
+_POLL = 0.2
 _FILE = {MARIADB: "data.mbstream.gz", MYSQL: "data.tar.gz"}
 _TOOLS = {
     MARIADB: ("mariadb-backup", "mbstream", "mariadb-binlog", "mariadb"),
@@ -35,6 +38,12 @@ def require_tools(engine: str, which: t.Callable[[str], str | None] = shutil.whi
     lacking = [name for name in (*_TOOLS[engine], "systemd-run", "ionice") if which(name) is None]
     if lacking:
         raise Refused(f"This machine lacks {', '.join(lacking)}.", "Run role database.")
+
+
+def require_copyable(endpoint: Endpoint, engine: str, name: str) -> None:
+    """Raises Refused where a copy would lack rows. mariadb-backup copies every engine that keeps data."""
+    if engine == MYSQL:
+        mysql.require_clonable(endpoint, name)
 
 
 def file_of(engine: str) -> str:
@@ -79,11 +88,25 @@ def _take_mysql(
 ) -> Packed:
     own(work, datadir)
     copy = work / "data"
-    with Connection(replace(endpoint, read_timeout=timeout)) as server:
-        server.rows("CLONE LOCAL DATA DIRECTORY = %s", [str(copy)])
+    _clone_local(endpoint, copy, timeout)
     packed = pack([*GENTLE, "tar", "--create", f"--directory={copy}", "."], target, timeout, progress)
     shutil.rmtree(copy)
     return packed
+
+
+def _clone_local(endpoint: Endpoint, copy: Path, timeout: float) -> None:
+    """Looks at the disk all the while: the server itself copies until nothing is left of it."""
+    with Connection(replace(endpoint, read_timeout=timeout)) as server, ThreadPoolExecutor(1) as pool:
+        session = int(server.value("SELECT CONNECTION_ID()"))
+        cloning = pool.submit(server.rows, "CLONE LOCAL DATA DIRECTORY = %s", [str(copy)])
+        while not wait([cloning], _POLL).done:
+            try:
+                require_rest(copy.parent)
+            except OperationFailed:
+                with Connection(endpoint) as other:
+                    other.rows(f"KILL QUERY {session}")
+                raise
+        cloning.result()
 
 
 def rebuild(

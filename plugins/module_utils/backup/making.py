@@ -78,10 +78,13 @@ def make(wish: Wish, *, dry_run: bool) -> Made:
     if not seen.log_bin:
         raise Refused(f"{wish.node} writes no binary log, so its position is unknown.", "Run role database.")
     engines.require_tools(seen.engine)
+    if wish.copy:
+        engines.require_copyable(wish.endpoint, seen.engine, wish.node)
     size = _size(wish) if wish.copy else 0
     logs = _unarchived(wish, seen, store) if wish.binlogs else []
     # The copy and its test restore exist side by side for a while.
-    store.require_space(2 * size + archive.room_for(logs), "the backup, which is restored once for a test,")
+    purpose = "the backup, which is restored once for a test," if wish.copy else "the archive of binary logs"
+    store.require_space(2 * size + archive.room_for(logs), purpose)
     if dry_run:
         return _plan(wish, store, seen, size, logs)
     made = Made()

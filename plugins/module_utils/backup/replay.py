@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import os
 import subprocess
+import time
 import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from ..connection import Endpoint
 from ..errors import GtidError, OperationFailed, Refused
 from ..gtid import MARIADB, MYSQL, GtidSet
 from .archive import LogFile
-from .binlog import Transaction, transactions
+from .binlog import Transaction, single, transactions
 from .manifest import stamp
 
 NOW = "latest"
@@ -25,6 +27,8 @@ _FORMS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S%z", "%Y-%
 _READER = {MARIADB: "mariadb-binlog", MYSQL: "mysqlbinlog"}
 _CLIENT = {MARIADB: "mariadb", MYSQL: "mysql"}
 _ELSEWHERE = "Take another backup, or another point in time."
+_POLL = 0.2
+Reader: t.TypeAlias = "t.Callable[[Path, str], t.Iterable[Transaction]]"
 
 
 @dataclass(frozen=True)
@@ -112,25 +116,50 @@ class Replay:
     replayed: Span = field(default_factory=Span)
     lost: Span = field(default_factory=Span)
     gtid: str = ""  # what the server has afterwards
+    passed: bool = False  # the other server has something from the point on too: nothing before the point is lacking here
+
+
+class _Spans:
+    """Numbers, as ranges in order."""
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+
+    def __iter__(self) -> t.Iterator[tuple[int, int]]:
+        return zip(self._firsts, self._lasts, strict=True)
+
+    def has(self, number: int) -> bool:
+        at = bisect.bisect_right(self._firsts, number) - 1
+        return at >= 0 and number <= self._lasts[at]
+
+    def add(self, first: int, last: int) -> None:
+        """Numbers of which none is there yet."""
+        at = bisect.bisect_right(self._firsts, first)
+        self._firsts.insert(at, first)
+        self._lasts.insert(at, last)
+        for left in (at, at - 1):
+            if 0 <= left < len(self._firsts) - 1 and self._lasts[left] + 1 == self._firsts[left + 1]:
+                del self._firsts[left + 1], self._lasts[left]
 
 
 class _Known:
-    """The transactions that a server has, quick to ask and to extend. MariaDB: the newest of each domain counts."""
+    """The transactions that a server has, quick to ask and to extend. MariaDB: of a set only the newest of each domain counts."""
 
     def __init__(self, have: GtidSet) -> None:
         self.engine = have.flavor
         self._text = str(have)
         self._newest: dict[int, tuple[int, int]] = {}
-        self._ranges: dict[str, list[tuple[int, int]]] = {}
-        self._more: dict[str, list[tuple[int, int]]] = {}
+        self._spans: dict[str, _Spans] = {}
         for item in self._text.split(",") if self._text else []:
             if self.engine == MARIADB:
                 domain, server, last = item.split("-", 2)
                 self._note(int(domain), int(server), int(last.rpartition(".")[2]))
-            else:
-                name, *parts = item.split(":")
-                spans = [part.partition("-") for part in parts if part[0].isdigit()]
-                self._ranges[name] = sorted((int(first), int(last or first)) for first, _dash, last in spans)
+                continue
+            name, *parts = item.split(":")
+            for first, _dash, last in (part.partition("-") for part in parts if part[0].isdigit()):
+                self._spans.setdefault(name, _Spans()).add(int(first), int(last or first))
+        self._from_set = {domain: last for domain, (_server, last) in self._newest.items()}
 
     def _note(self, domain: int, server: int, last: int) -> None:
         if last > self._newest.get(domain, (0, 0))[1]:
@@ -139,33 +168,29 @@ class _Known:
     def has(self, gtid: str) -> bool:
         if not gtid:
             return False
-        if self.engine == MARIADB:
-            domain, _server, sequence = (int(part) for part in gtid.split("-"))
-            return sequence <= self._newest.get(domain, (0, 0))[1]
-        name, _colon, number = gtid.partition(":")
-        spans = self._ranges.get(name, [])
-        at = bisect.bisect_right(spans, (int(number), 2**63)) - 1
-        return at >= 0 and spans[at][0] <= int(number) <= spans[at][1]
+        name, number = self._parts(gtid)
+        if self.engine == MARIADB and number <= self._from_set.get(int(name.partition("-")[0]), 0):
+            return True
+        return name in self._spans and self._spans[name].has(number)
 
     def add(self, gtid: str) -> None:
-        if not gtid:
+        if not gtid or self.has(gtid):
             return
+        name, number = self._parts(gtid)
         if self.engine == MARIADB:
-            domain, server, sequence = (int(part) for part in gtid.split("-"))
-            self._note(domain, server, sequence)
-            return
-        name, _colon, number = gtid.partition(":")
-        spans = self._more.setdefault(name, [])
-        if spans and spans[-1][1] + 1 == int(number):
-            spans[-1] = (spans[-1][0], int(number))
-        else:
-            spans.append((int(number), int(number)))
+            domain, _dash, server = name.partition("-")
+            self._note(int(domain), int(server), number)
+        self._spans.setdefault(name, _Spans()).add(number, number)
+
+    def _parts(self, gtid: str) -> tuple[str, int]:
+        name, _mark, number = gtid.rpartition("-" if self.engine == MARIADB else ":")
+        return name, int(number)
 
     def all(self) -> GtidSet:
         if self.engine == MARIADB:
             said = [f"{domain}-{server}-{last}" for domain, (server, last) in self._newest.items()]
             return GtidSet.parse(",".join(said), MARIADB)
-        more = GtidSet(MYSQL, {(name, ""): spans for name, spans in self._more.items()})
+        more = GtidSet(MYSQL, {(name, ""): spans for name, spans in self._spans.items()})
         return GtidSet.parse(self._text, MYSQL) | more
 
 
@@ -174,68 +199,148 @@ def plan_replay(
     files: t.Sequence[LogFile],
     point: Point,
     taken: int,
-    read: t.Callable[[Path, str], t.Iterable[Transaction]] = transactions,
+    read: Reader = transactions,
+    other: GtidSet | None = None,
 ) -> Replay:
-    """Walk the binary logs from the backup, which was taken at that time, on. Raises Refused if the point cannot be reached."""
-    plan = Replay(point, gtid=str(have))
-    known = _Known(have)
-    seen = _Known(have)
-    result = _Known(have)
+    """Walk the binary logs from the backup, which was taken at that time, on. Raises Refused if the point cannot be reached.
+
+    The files may be those of both servers of a pair, which say the same in other portions: one server's are walked.
+    other: what the other server has.
+    """
     # A later file may claim to need nothing: MySQL does not list what it got by a copy instead of by its binary log.
-    begin = max((at for at, one in enumerate(files) if one.created <= taken and _covers(have, one)), default=None)
-    if begin is None:
+    begins = {one.server: at for at, one in enumerate(files) if one.created <= taken and _covers(have, one) and _joins(have, one, read)}
+    if not begins:
         if point.replays:
             raise Refused("No binary log reaches back to this backup.", _ELSEWHERE)
-        return plan
-    over = not point.replays
-    found = False
-    previous = GtidSet(have.flavor)
-    for one in files[begin:]:
-        if not over and not (_covers(seen.all(), one) and _goes_on(previous, one)):
-            if point.time is None or point.time > one.created:
+        return Replay(point, gtid=str(have))
+    after = [one for at, one in enumerate(files) if at >= begins.get(one.server, 0)]
+    refusals = []
+    # The files of one server go on from each other, unless its number was changed.
+    for by_one, at in itertools.product((True, False), sorted(begins.values(), reverse=True)):
+        try:
+            return _Walk(have, point, taken, read, other, by_one).over(files[at], after)
+        except Refused as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+class _Walk:
+    """One way through the binary logs."""
+
+    def __init__(self, have: GtidSet, point: Point, taken: int, read: Reader, other: GtidSet | None, by_one: bool) -> None:
+        self._have, self._point, self._taken, self._read, self._other, self._by_one = have, point, taken, read, other, by_one
+        self._plan = Replay(point)
+        self._seen = _Known(have)
+        self._result = _Known(have)
+        self._done = not point.replays
+        self._found = False
+
+    def over(self, begin: LogFile, files: t.Sequence[LogFile]) -> Replay:
+        previous = GtidSet(self._have.flavor)
+        aside = []
+        for one in [begin, *(one for one in files if one is not begin)]:
+            if self._done or (self._mine(begin, one) and _covers(self._seen.all(), one) and _goes_on(previous, one)):
+                previous = self._walk(one)
+            else:
+                aside.append(one)
+        for one in aside:
+            if not self._done and not self._may_be_left_out(one):
                 raise Refused(
                     f"{one.name}, begun {moment(one.created)} UTC, follows transactions that are in no binary log here"
                     " (or the history was changed by a restore).",
                     _ELSEWHERE,
                 )
-            over = True
-        walked = _Known(GtidSet.parse(one.before, have.flavor))
-        for each in read(Path(one.path), have.flavor):
-            seen.add(each.gtid)
+        if self._point.gtid and not self._found:
+            raise Refused(f"Transaction {self._point.gtid} is in no binary log after this backup.", _ELSEWHERE)
+        for one in aside:
+            for each in self._new_of(one):
+                self._plan.lost.add(each)
+        self._plan.gtid = str(self._result.all())
+        return self._plan
+
+    def _mine(self, begin: LogFile, one: LogFile) -> bool:
+        return one.server == begin.server or not self._by_one
+
+    def _walk(self, one: LogFile) -> GtidSet:
+        """Returns what its server had at its end, as far as the file says."""
+        plan = self._plan
+        walked = _Known(GtidSet.parse(one.before, self._have.flavor))
+        for each in self._read(Path(one.path), self._have.flavor):
             walked.add(each.gtid)
-            if known.has(each.gtid):
+            if self._seen.has(each.gtid):
                 continue
-            if not over and point.reached(each):
-                over = found = True
+            self._seen.add(each.gtid)
+            if not self._done and self._point.reached(each):
+                self._done = self._found = True
                 if plan.files and plan.files[-1] is one:
                     plan.stop = each.start
-            if over:
+            if self._done:
                 plan.lost.add(each)
+                plan.passed = plan.passed or (self._found and self._is_of_both(each))
                 continue
             if not plan.files:
                 plan.start = each.start
             if not plan.files or plan.files[-1] is not one:
                 plan.files.append(one)
             plan.replayed.add(each)
-            result.add(each.gtid)
-        previous = walked.all()
-    if point.gtid and not found:
-        raise Refused(f"Transaction {point.gtid} is in no binary log after this backup.", _ELSEWHERE)
-    plan.gtid = str(result.all())
-    return plan
+            self._result.add(each.gtid)
+        return walked.all()
+
+    def _is_of_both(self, one: Transaction) -> bool:
+        return bool(one.gtid) and self._other is not None and single(one.gtid, self._have.flavor) <= self._other
+
+    def _new_of(self, one: LogFile) -> t.Iterator[Transaction]:
+        for each in self._read(Path(one.path), self._have.flavor):
+            if not self._seen.has(each.gtid):
+                self._seen.add(each.gtid)
+                yield each
+
+    def _may_be_left_out(self, one: LogFile) -> bool:
+        """All of it was walked in other files, or came after the point."""
+        found = [each.when for each in self._read(Path(one.path), self._have.flavor) if not self._seen.has(each.gtid)]
+        if self._point.time is not None and self._point.time <= one.created:
+            return all(when >= self._point.time for when in found)
+        return not found and _covers(self._seen.all(), one) and self._is_of_this_history(one)
+
+    def _is_of_this_history(self, one: LogFile) -> bool:
+        """Not of a server that was begun anew since. All that it does not list came before what it lists, or holds."""
+        if self._have.flavor == MYSQL:
+            return bool(one.before) or any(True for _each in self._read(Path(one.path), MYSQL))
+        # Numbers that begin anew in an empty server look like those of old.
+        return one.created <= self._taken or not GtidSet.parse(one.before, MARIADB).behind(self._have)
 
 
 def _covers(have: GtidSet, one: LogFile) -> bool:
     return not have.behind(GtidSet.parse(one.before, have.flavor))
 
 
+def _joins(have: GtidSet, one: LogFile, read: Reader) -> bool:
+    """MySQL: a file that lists nothing begins with what is there, or with the one after it: the backup and a copy take their time."""
+    if have.flavor == MARIADB or one.before:
+        return True
+    for first in read(Path(one.path), MYSQL):
+        name, _colon, number = first.gtid.rpartition(":")
+        return not name or int(number) == 1 or _Known(have).has(first.gtid) or _Known(have).has(f"{name}:{int(number) - 1}")
+    return True
+
+
 def _goes_on(previous: GtidSet, one: LogFile) -> bool:
-    """The file knows all of the one before it; if not, the server's binary log was begun anew in between."""
+    """The file knows all of the one before it; if not, it is another server's, or the binary log was begun anew in between."""
     return not GtidSet.parse(one.before, previous.flavor).behind(previous)
 
 
-def replay(plan: Replay, engine: str, target: Endpoint, timeout: float) -> None:
-    """Feed the transactions to a server. Raises OperationFailed at the first that it does not take."""
+def replay(
+    plan: Replay,
+    engine: str,
+    target: Endpoint,
+    timeout: float,
+    watch: t.Callable[[], None],
+    clock: t.Callable[[], float] = time.monotonic,
+) -> None:
+    """Feed the transactions to a server. Raises OperationFailed at the first that it does not take.
+
+    watch: asked again and again meanwhile; what it raises ends the replay.
+    """
     if not plan.files:
         return
     limits = [f"--start-position={plan.start}", *([] if plan.stop is None else [f"--stop-position={plan.stop}"])]
@@ -251,16 +356,31 @@ def replay(plan: Replay, engine: str, target: Endpoint, timeout: float) -> None:
         if source.stdout is not None:
             source.stdout.close()
         try:
-            _out, refused = sink.communicate(timeout=timeout)
+            refused = _watched(sink, watch, timeout, clock)
             _out, unread = source.communicate(timeout=60)
-        except subprocess.TimeoutExpired as error:
+        except BaseException as error:
             source.kill()
             sink.kill()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             raise OperationFailed(f"Replaying the binary logs was not done after {timeout:g} s.", "Give it more time.") from error
     if sink.returncode != 0:
         raise OperationFailed(f"A transaction was refused: {refused.decode(errors='replace').strip()[-500:]}", _ELSEWHERE)
     if source.returncode != 0:
         raise OperationFailed(f"The binary logs cannot be read: {unread.decode(errors='replace').strip()[-500:]}", _ELSEWHERE)
+
+
+def _watched(sink: subprocess.Popen[bytes], watch: t.Callable[[], None], timeout: float, clock: t.Callable[[], float]) -> bytes:
+    """What it said when it ended. Raises TimeoutExpired, or what watch() raises."""
+    deadline = clock() + timeout
+    while True:
+        try:
+            _out, said = sink.communicate(timeout=_POLL)
+            return bytes(said)
+        except subprocess.TimeoutExpired:
+            if clock() >= deadline:
+                raise
+        watch()
 
 
 def moment(seconds: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..connection import Connection, Endpoint
 from ..errors import OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, MYSQL, GtidSet
-from ..room import cause, mib
+from ..room import cause, mib, require_rest
 from ..runner import Runner, Service
 from ..seed.datadir import DataDirectory
 from ..server import Server, look
@@ -22,7 +22,7 @@ from ..state import ServerState
 from . import archive, engines, scratch
 from .making import RESTORE, keep_binlogs
 from .manifest import Manifest, seconds
-from .replay import NOW, Point, Replay, plan_replay, point_of, replay
+from .replay import Point, Replay, moment, plan_replay, point_of, replay
 from .scratch import Scratch, own
 from .store import Store
 from .stream import checksum
@@ -78,7 +78,7 @@ def choose(found: t.Sequence[Manifest], faults: t.Sequence[str], name: str, unti
             raise Refused(" ".join([f"There is no usable backup {name!r} here.", *faults]), f"There are: {there}.")
         point = point_of(until, named[0].engine, now)
         if not _before(named[0], point):
-            raise Refused(f"{name} is of {named[0].taken} UTC, later than the point {point}.", f"Take an older one of: {there}.")
+            raise Refused(f"{name} is of {named[0].taken} UTC, not older than the point {point}.", f"Take an older one of: {there}.")
         return named[0], point
     proven = [one for one in found if one.verified]
     fitting = [one for one in proven if _before(one, point_of(until, one.engine, now))]
@@ -92,7 +92,8 @@ def choose(found: t.Sequence[Manifest], faults: t.Sequence[str], name: str, unti
 
 def _before(one: Manifest, point: Point) -> bool:
     if point.time is not None:
-        return seconds(one.taken) <= point.time
+        # Times have whole seconds: of that second it may hold transactions that shall not come back.
+        return seconds(one.taken) < point.time
     if point.gtid:
         return bool(one.transactions.behind(GtidSet.parse(point.gtid, one.engine)))
     return True
@@ -104,7 +105,8 @@ def plan(wish: Wish, store: Store, here: ServerState) -> Restored:
     backup, point = choose(found, faults, wish.backup, wish.until, wish.now())
     engines.require_tools(backup.engine)
     files = archive.merged(archive.archived(store.binlogs), archive.live(_own_logs(wish, here), backup.engine))
-    replayed = plan_replay(backup.transactions, files, point, seconds(backup.taken))
+    other = GtidSet.parse(wish.also_known, backup.engine)
+    replayed = plan_replay(backup.transactions, files, point, seconds(backup.taken), other=other)
     story = [f"backup {backup.name} of {backup.node} ({backup.engine} {backup.version}), taken {backup.taken} UTC, {mib(backup.unpacked)}"]
     if point.replays:
         story.append(f"replayed up to {point}: {replayed.replayed}")
@@ -123,7 +125,7 @@ def to_scratch(wish: Wish, *, dry_run: bool) -> Restored:
     """Beside the server, which notices nothing. Keeps running until it is removed."""
     store = Store(wish.directory)
     done = plan(wish, store, look(wish.endpoint, wish.datadir))
-    store.require_space(done.backup.unpacked, "the scratch instance")
+    store.require_space(_room(done), "the scratch instance")
     done.actions.append(f"restore {done.backup.name} to {store.look}")
     if dry_run:
         _require_whole(store, done.backup)
@@ -148,6 +150,11 @@ def to_scratch(wish: Wish, *, dry_run: bool) -> Restored:
     return done
 
 
+def _room(done: Restored) -> int:
+    """Bytes: what is replayed makes the data grow by about as much as it takes itself."""
+    return done.backup.unpacked + archive.room_for(done.replay.files)
+
+
 def remove_scratch(wish: Wish, *, dry_run: bool) -> list[str]:
     """Stop the scratch instance and remove its data."""
     store = Store(wish.directory)
@@ -170,13 +177,14 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
     done = plan(wish, store, here)
     _require_fitting(wish, done.backup, here)
     _tell_loss(wish, done, here)
-    directory.require_space(done.backup.unpacked)
+    directory.require_space(_room(done))
     if interrupted:
         done.actions.append("go back to the data from before an interrupted restore")
     done.actions.append(f"replace the data of {wish.node} by {done.backup.name}")
     if dry_run:
         _require_whole(store, done.backup)
         return done
+    _require_closed(wish)
     with store.locked():
         if interrupted:
             _go_back(wish, directory)
@@ -188,6 +196,7 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
             archive.clear_partial(store.binlogs)
             raise OperationFailed(f"The binary logs of {wish.node} could not be archived before. {why}", "Its data are as they were.") from error
         actions = done.actions
+        here = look(wish.endpoint, wish.datadir)
         done = plan(wish, store, here)
         done.actions = actions
         _tell_loss(wish, done, here)
@@ -200,6 +209,7 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
             history = _history(wish, done, here)
             _forget_machine(server, history)
             server.stop()
+            _require_closed(wish)
         except BaseException as error:
             why = cause(directory.path, error) if isinstance(error, (TandemError, OSError)) else ""
             scratch.remove(RESTORE, wish.runner)
@@ -223,10 +233,16 @@ def _require_whole(store: Store, backup: Manifest) -> None:
         raise Refused(f"{path} is damaged: its checksum is not the one in its manifest.", "Nothing was changed. Use another backup.")
 
 
+def _require_closed(wish: Wish) -> None:
+    """What is written while the restored data are made ready would be in no archive. Raises Refused."""
+    if look(wish.endpoint, wish.datadir).writable:
+        raise Refused(
+            f"{wish.node} takes writes, which its restored data would lack.",
+            "Close it first (tandem.lemp.primary with state=closed), as playbooks/restore.yml does.",
+        )
+
+
 def _require_fitting(wish: Wish, backup: Manifest, here: ServerState) -> None:
-    if here.running and here.writable:
-        others = ", ".join(here.replicas) or "nobody"
-        wish.say(f"{wish.node} takes writes, and feeds {others}: it is stopped for the restore")
     if here.running and here.engine != backup.engine:
         raise Refused(f"{wish.node} runs {here.engine}, the backup is of {backup.engine}.", "Restore it where that engine runs.")
     mine = ".".join(here.version.split(".")[:2])
@@ -239,16 +255,24 @@ def _require_fitting(wish: Wish, backup: Manifest, here: ServerState) -> None:
 def _tell_loss(wish: Wish, done: Restored, here: ServerState) -> None:
     lost = done.replay.lost
     done.story.append(f"LOST on {wish.node}, as they came after that point: {lost}")
-    elsewhere = _lacking(wish, here)
-    if elsewhere:
+    elsewhere = _lacking(wish, here, done)
+    if elsewhere and _needs_all(done):
+        done.story.append(f"{wish.node} must receive {elsewhere} transactions of the other server first; without them it is not restored")
+    elif elsewhere:
         done.story.append(f"LOST as well, unless {wish.node} receives them before: {elsewhere} transactions of the other server")
-    done.story.append("what is lost stays readable in the archive of binary logs")
+    done.story.append("what is lost stays readable in the archives of binary logs of both nodes")
 
 
-def _lacking(wish: Wish, here: ServerState) -> int:
-    if not here.running or not wish.also_known:
-        return 0
-    return here.transactions.behind(GtidSet.parse(wish.also_known, here.engine))
+def _needs_all(done: Restored) -> bool:
+    """The server may lack transactions of before the point: it has not passed it yet, or nobody knows."""
+    return done.replay.point.replays and not done.replay.passed
+
+
+def _lacking(wish: Wish, here: ServerState, done: Restored) -> int:
+    """How many transactions of the other server are not here. Of a server that does not run its binary logs tell."""
+    engine = done.backup.engine
+    has = here.transactions if here.running else GtidSet.parse(done.gtid, engine)
+    return has.behind(GtidSet.parse(wish.also_known, engine))
 
 
 def _go_back(wish: Wish, directory: DataDirectory) -> None:
@@ -262,18 +286,34 @@ def _go_back(wish: Wish, directory: DataDirectory) -> None:
 def _keep_logs(wish: Wish, store: Store, here: ServerState, done: Restored) -> None:
     """Everything up to now is archived before it goes, also what the other server had and this one not yet."""
     engine = done.backup.engine
+    if wish.also_known and _needs_all(done):
+        _require_all(wish, here, done)
     if not here.running:
         for one in archive.missing(archive.live(_own_logs(wish, here), engine), archive.archived(store.binlogs)):
             archive.keep(one, store.binlogs)
         return
-    if done.replay.point.text == NOW and wish.also_known:
-        wanted = GtidSet.parse(wish.also_known, engine)
-        if not engines.wait_for(wish.endpoint, wanted, _CATCH_UP):
-            raise Refused(
-                f"{wish.node} lacks transactions of the other server, and does not receive them: {_lacking(wish, here)}.",
-                "Mend its replication first, or name the point in time up to which they may be lost.",
-            )
     keep_binlogs(wish.endpoint, engine, store, wish.say)
+
+
+def _require_all(wish: Wish, here: ServerState, done: Restored) -> None:
+    """Wait for what only the other server has. Raises Refused if it does not come."""
+    if here.running and engines.wait_for(wish.endpoint, GtidSet.parse(wish.also_known, done.backup.engine), _CATCH_UP):
+        return
+    lacking = _lacking(wish, look(wish.endpoint, wish.datadir), done)
+    if lacking or here.running:
+        raise Refused(
+            f"{wish.node} lacks {lacking} transactions of the other server, which may belong before the point ({done.replay.point}),"
+            " and does not receive them. Nothing was restored.",
+            _way_on(done),
+        )
+
+
+def _way_on(done: Restored) -> str:
+    last = done.replay.replayed.last
+    earlier = "restore the backup as it is (without a point)"
+    if last is not None:
+        earlier = f"name a point that it has passed: {moment(last.when)} UTC, or transaction {last.gtid or 'before'}, or an earlier one"
+    return f"Mend its replication first. To give up what it lacks, which the other node's archive of binary logs keeps, {earlier}."
 
 
 def _build(wish: Wish, store: Store, done: Restored, target: Path, purpose: str) -> Scratch:
@@ -290,7 +330,7 @@ def _build(wish: Wish, store: Store, done: Restored, target: Path, purpose: str)
         raise OperationFailed(f"{backup.name} has {len(server.tables())} tables instead of {backup.tables}.", "Use another backup.")
     if done.replay.files:
         wish.say(f"replaying {done.replay.replayed}")
-        replay(done.replay, backup.engine, server.endpoint, wish.timeout)
+        replay(done.replay, backup.engine, server.endpoint, wish.timeout, lambda: require_rest(target))
         if backup.engine == MYSQL:
             has = engines.executed_by(server.endpoint)
             if has.behind(GtidSet.parse(done.replay.gtid, MYSQL)):

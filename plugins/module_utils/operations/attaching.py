@@ -113,7 +113,7 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
             outcome.warnings.append(plan.reason)
         return outcome
     outcome.actions += _steps(plan, here, source)
-    size = require_room(local, source, here) if plan.action == SEED else 0
+    size = require_copyable(local, source, here) if plan.action == SEED else 0
     if dry_run:
         return outcome
     if plan.action == SEED:
@@ -125,7 +125,7 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
             if seed == "never":
                 raise OperationFailed(str(error), f"Copying {source.name} is forbidden by seed=never.") from None
             outcome.actions.append(f"copy all data from {source.name}, which has purged the binary logs needed here")
-            _seed(local, source, here, there.server, directory, require_room(local, source, here))
+            _seed(local, source, here, there.server, directory, require_copyable(local, source, here))
     return outcome
 
 
@@ -257,13 +257,15 @@ def _take_up(local: Local, source: Source, directory: DataDirectory, *, dry_run:
     return "go back to the data from before an interrupted copy"
 
 
-def require_room(local: Local, source: Source, here: ServerState) -> int:
-    """Bytes that a copy of the source takes. Raises Refused, before anything is given up, where they do not fit."""
+def require_copyable(local: Local, source: Source, here: ServerState) -> int:
+    """Bytes that a copy of the source takes. Raises Refused, before anything is given up, where it does not fit or would lack rows."""
     remote = Server.at(source.endpoint)
     try:
         size, engine = remote.data_size(), remote.dialect.engine
     finally:
         remote.close()
+    if engine == MYSQL:
+        mysql.require_clonable(source.endpoint, source.name)
     # CLONE replaces data in place: what is here makes room for what comes.
     present = mysql.size_of(local.endpoint) if engine == MYSQL and here.running else 0
     DataDirectory(local.datadir).require_space(max(0, size - present))

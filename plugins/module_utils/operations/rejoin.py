@@ -16,7 +16,7 @@ from ..gtid import MARIADB, GtidSet
 from ..seed.datadir import DataDirectory
 from ..server import Server, look
 from ..state import STOPPED, ServerState
-from .attaching import Local, Source, as_data, attach, require_room
+from .attaching import Local, Source, as_data, attach, require_copyable
 
 # Ways back.
 ATTACH = "attach"
@@ -70,7 +70,7 @@ def rejoin(
             str(errant),
             actions=[*actions, f"save {_count(errant)}", f"copy all data from {source.name}", f"replicate from {source.name}"],
         )
-        require_room(local, source, here)
+        require_copyable(local, source, here)
         if not dry_run and not replace:
             raise Refused(
                 f"{rejoined.reason} Nothing was replaced.", "Run playbooks/rejoin.yml (again): it shows what it will save and asks."

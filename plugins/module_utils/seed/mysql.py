@@ -8,8 +8,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ..connection import Endpoint
-from ..errors import OperationFailed, StatementFailed, TandemError, Unreachable
+from ..connection import Connection, Endpoint
+from ..errors import OperationFailed, Refused, StatementFailed, TandemError, Unreachable
 from ..runner import Service
 from ..server import Server
 
@@ -17,6 +17,12 @@ from ..server import Server
 _RESTART = (3707, 2006, 2013, 1053)
 _POLL = 0.5
 _RESTART_TIMEOUT = 180.0
+# Engines that keep nothing on the disk of this server.
+_WITHOUT_DATA = ("MEMORY", "BLACKHOLE", "FEDERATED")
+_SYSTEM_SCHEMAS = ("mysql", "sys", "information_schema", "performance_schema", "ndbinfo")
+# Either makes the tables of all schemas visible; the second one lets nobody read them.
+_SEES_TABLES = ("SELECT", "REFERENCES")
+_NAMED = 5
 
 
 def size_of(endpoint: Endpoint) -> int:
@@ -26,6 +32,44 @@ def size_of(endpoint: Endpoint) -> int:
         return server.data_size()
     finally:
         server.close()
+
+
+def require_clonable(donor: Endpoint, name: str) -> None:
+    """CLONE copies tables of InnoDB; it makes all others anew, empty, and says nothing. Raises Refused."""
+    with Connection(donor) as server:
+        grantee = "CONCAT(CHAR(39), REPLACE(CURRENT_USER(), '@', CONCAT(CHAR(39), '@', CHAR(39))), CHAR(39))"
+        sees = server.value(
+            "SELECT COUNT(*) FROM information_schema.user_privileges"
+            f" WHERE privilege_type IN ({_places(_SEES_TABLES)}) AND grantee = {grantee}",
+            _SEES_TABLES,
+        )
+        if not sees:
+            raise Refused(
+                f"Whether all tables of {name} can be copied is unknown: {donor} may not see which there are.",
+                "Nothing was changed. Run playbooks/database.yml, which gives that account its privileges.",
+            )
+        rows = server.rows(
+            "SELECT table_schema AS place, table_name AS name, engine AS engine FROM information_schema.tables"
+            f" WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ({_places(_SYSTEM_SCHEMAS)})"
+            f" AND engine <> 'InnoDB' AND engine NOT IN ({_places(_WITHOUT_DATA)}) ORDER BY 1, 2",
+            [*_SYSTEM_SCHEMAS, *_WITHOUT_DATA],
+        )
+    if rows:
+        named = ", ".join(f"{row['place']}.{row['name']} ({row['engine']})" for row in rows[:_NAMED])
+        more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+        first = f"{_quoted(str(rows[0]['place']))}.{_quoted(str(rows[0]['name']))}"
+        raise Refused(
+            f"MySQL copies only tables of InnoDB; these of {name} would be empty in the copy: {named}{more}.",
+            f"Nothing was changed. Convert each on the primary: ALTER TABLE {first} ENGINE=InnoDB.",
+        )
+
+
+def _places(values: t.Sequence[str]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def clone(

@@ -183,6 +183,103 @@ def test_a_history_that_a_restore_ended_cannot_be_walked_past():
     assert (plan.gtid, plan.lost.count) == ("0-11-7", 25)
 
 
+# A backup of one node with its binary logs, put on the other node: both servers' files say the same, cut at other places.
+# (whose, begun at, numbers of all transactions in it); the other node's archive was fetched when it had come to 25.
+TWO_NODES = ((12, 0, 1, 10), (11, 4, 5, 14), (12, 10, 11, 20), (11, 14, 15, 24), (12, 20, 21, 25), (11, 24, 25, 34), (11, 34, 35, 37))
+
+
+def of_two_nodes(engine, have, until, portions=TWO_NODES, extra=None, other=None):
+    """extra: more transactions at the end of a portion, by its number."""
+    made, content = [], {}
+    one = "0-11-{}" if engine == MARIADB else A + ":{}"
+    for number, (server, begun, first, last) in enumerate(portions):
+        name = f"binlog.{number:06}"
+        before = "" if first == 1 else one.format(first - 1) if engine == MARIADB else f"{A}:1-{first - 1}"
+        made.append(LogFile(name, name, T0 + begun, before, 100, server=server))
+        told = [(one.format(each), T0 + each) for each in range(first, last + 1)] + (extra or {}).get(number, [])
+        content[name] = [Transaction(gtid, when, 100 + at, 101 + at) for at, (gtid, when) in enumerate(told)]
+    has = GtidSet.parse(one.format(have) if engine == MARIADB else f"{A}:1-{have}", engine)
+    plan = plan_replay(has, made, point_of(until, engine, NOW), T0 + have, lambda path, _engine: content[path.name], other)
+    fed = [each.gtid for file in plan.files for each in content[file.name] if file is not plan.files[0] or each.start >= plan.start]
+    return plan, [each.rpartition("-" if engine == MARIADB else ":")[2] for each in fed]
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+@pytest.mark.parametrize("have", [2, 7, 12, 15, 22, 24])
+def test_where_the_logs_of_both_nodes_overlap_each_transaction_comes_once(engine, have):
+    portions = ((11, -9, 1, 4), *TWO_NODES)
+    plan, fed = of_two_nodes(engine, have, "latest", portions)
+    assert fed == [str(number) for number in range(have + 1, 38)]
+    assert (plan.replayed.count, plan.lost.count) == (37 - have, 0)
+    plan, _fed = of_two_nodes(engine, have, "2026-11-21 10:00:25", portions)
+    assert (plan.replayed.count, plan.lost.count) == (24 - have, 13)
+    assert of_two_nodes(engine, have, "", portions)[0].lost.count == 37 - have
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+def test_an_overlap_does_not_hide_a_gap(engine):
+    """Nobody has 26 to 34, or the file begins after them."""
+    for lacking in (TWO_NODES[:5] + TWO_NODES[6:], (*TWO_NODES[:5], (11, 34, 35, 37), (11, 37, 38, 38))):
+        for until in ("latest", "2026-11-21 10:00:35"):
+            with pytest.raises(Refused, match="in no binary log"):
+                of_two_nodes(engine, 12, until, lacking)
+        assert of_two_nodes(engine, 12, "2026-11-21 10:00:24", lacking)[0].replayed.count == 11
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+def test_a_log_of_one_node_that_ends_early_is_not_taken_for_the_end(engine):
+    """Also where the other node's file was begun before the one that the backup is in."""
+    with pytest.raises(Refused, match="in no binary log"):
+        of_two_nodes(engine, 7, "latest", ((12, 0, 1, 10), (11, 8, 9, 20)))
+    assert of_two_nodes(engine, 9, "latest", ((11, 0, 1, 20), (12, 4, 5, 10)))[0].replayed.count == 11
+
+
+@pytest.mark.parametrize(("engine", "gtid"), [(MARIADB, "0-12-11"), (MYSQL, "22222222-2222-2222-2222-222222222222:1")])
+def test_what_only_one_node_has_is_not_left_out_silently(engine, gtid):
+    portions = ((11, 0, 1, 20), (12, 4, 5, 10))
+    with pytest.raises(Refused, match="in no binary log"):
+        of_two_nodes(engine, 7, "latest", portions, {1: [(gtid, T0 + 11)]})
+    assert of_two_nodes(engine, 7, "2026-11-21 10:00:15", portions, {1: [(gtid, T0 + 11)]})[0].lost.count == 7
+
+
+def test_a_server_that_was_copied_while_the_backup_was_made_does_not_hide_a_gap():
+    """Its first file lists nothing, and what came between the backup's data and that copy is in no file."""
+    copied = LogFile("binlog.000001", "binlog.000001", T0 + 30, "", 100, server=11)
+    later = [Transaction(f"{A}:{one}", T0 + one, one, one + 1) for one in range(31, 35)]
+    for have, taken in ((20, 40), (29, 30)):
+        with pytest.raises(Refused, match="reaches back"):
+            plan_replay(GtidSet.parse(f"{A}:1-{have}", MYSQL), [copied], point_of("latest", MYSQL, NOW), T0 + taken, lambda *_file: later)
+    plan = plan_replay(GtidSet.parse(f"{A}:1-30", MYSQL), [copied], point_of("latest", MYSQL, NOW), T0 + 40, lambda *_file: later)
+    assert plan.replayed.count == 4
+
+
+def test_numbers_that_began_anew_are_no_overlap():
+    """An empty server of MariaDB numbers like the one whose backup it is to get."""
+    with pytest.raises(Refused, match="changed by a restore"):
+        of_two_nodes(MARIADB, 7, "latest", ((12, 0, 1, 10), (11, 50, 1, 3)))
+    assert of_two_nodes(MARIADB, 7, "2026-11-21 10:00:30", ((12, 0, 1, 10), (11, 50, 1, 3)))[0].replayed.count == 3
+
+
+def test_a_server_whose_number_was_changed_goes_on_where_it_was():
+    plan, fed = of_two_nodes(MARIADB, 7, "latest", ((11, 0, 1, 10), (21, 10, 11, 20)))
+    assert (fed[-1], plan.replayed.count) == ("20", 13)
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+@pytest.mark.parametrize(("until", "known", "passed"), [("10:00:15", 37, True), ("10:00:15", 15, True), ("10:00:15", 14, False), ("10:00:40", 50, False)])
+def test_whether_the_other_server_has_what_comes_after_the_point(engine, until, known, passed):
+    other = GtidSet.parse(f"0-11-{known}" if engine == MARIADB else f"{A}:1-{known}", engine)
+    portions = ((11, -9, 1, 4), *TWO_NODES)
+    assert of_two_nodes(engine, 7, f"2026-11-21 {until}", portions, other=other)[0].passed is passed
+
+
+def test_what_only_this_server_has_does_not_tell_that_nothing_before_the_point_is_lacking():
+    """Replication broke at 8; an administrator wrote here at 30."""
+    other = GtidSet.parse("0-11-20", MARIADB)
+    plan, _fed = of_two_nodes(MARIADB, 5, "2026-11-21 10:00:15", ((12, 0, 1, 8),), {0: [("0-12-9", T0 + 30)]}, other)
+    assert (plan.replayed.count, plan.passed) == (3, False)
+
+
 def test_mysql_starts_at_the_first_transaction_it_lacks():
     log = LogFile("binlog.000001", "binlog.000001", T0, "", 100)
     content = [Transaction(f"{A}:{one}", T0 + one, 100 * one, 100 * one + 100) for one in (1, 2, 4, 3, 5)]
@@ -272,6 +369,21 @@ def test_only_files_before_the_oldest_backup_may_go():
     assert archive.outdated(made, T0 + 15) == made[:1]
     assert archive.outdated(made, T0) == []
     assert archive.outdated(made, T0 + 99) == made[:2]
+
+
+def test_a_file_of_the_other_server_is_no_successor():
+    made = [LogFile(str(begun), str(begun), T0 + begun, "", 1, server=server) for begun, server in ((0, 12), (10, 11), (30, 12), (40, 11))]
+    assert archive.outdated(made, T0 + 20) == []
+    assert archive.outdated(made, T0 + 35) == made[:1]
+
+
+def test_the_archive_knows_whose_files_they_are(tmp_path):
+    log = Binlog(tmp_path / "binlog.000001").head(T0).transaction(1, T0)
+    archive.keep(archive.live([str(log.path)], MARIADB)[0], tmp_path / "kept")
+    assert [one.server for one in archive.archived(tmp_path / "kept")] == [11]
+    (told,) = (tmp_path / "kept").glob("*.json")
+    told.write_text(told.read_text(encoding="utf-8").replace('"server": 11', '"size": 1'), encoding="utf-8")
+    assert [one.server for one in archive.archived(tmp_path / "kept")] == [11]
 
 
 def test_after_a_restore_no_number_is_used_twice_and_whoever_was_away_is_told():

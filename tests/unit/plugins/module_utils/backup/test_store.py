@@ -156,6 +156,8 @@ def test_the_newest_proven_backup_before_the_point_is_chosen():
     assert choose([ONE, TWO], [], "latest", "2026-11-21 11:30:00", NOW)[0] == TWO
     assert choose([ONE, TWO], [], "latest", "2026-11-21 11:00:00", NOW)[0] == ONE
     assert choose([ONE, TWO], [], "latest", "0-11-150", NOW)[0] == ONE
+    assert choose([ONE, TWO], [], "latest", "2026-11-21 11:00:05", NOW)[0] == ONE
+    assert choose([ONE, TWO], [], "latest", "2026-11-21 11:00:06", NOW)[0] == TWO
     assert choose([ONE, dataclasses.replace(TWO, verified="")], [], "latest", "", NOW)[0] == ONE
 
 
@@ -163,7 +165,9 @@ def test_the_newest_proven_backup_before_the_point_is_chosen():
     ("name", "until", "why"),
     [
         ("latest", "2026-11-21 09:00:00", "No verified backup"),
-        ("20261121T110000Z", "2026-11-21 10:30:00", "later than the point"),
+        ("20261121T110000Z", "2026-11-21 10:30:00", "not older than the point"),
+        ("20261121T110000Z", "2026-11-21 11:00:05", "not older than the point"),
+        ("latest", "2026-11-21 10:00:05", "No verified backup"),
         ("20261121T120000Z", "", "no usable backup"),
         ("latest", "2026-11-21 13:00:00", "still to come"),
         ("latest", "yesterday", "neither a time nor a transaction"),

@@ -123,6 +123,7 @@ def test_a_rejoin_whose_copy_does_not_fit_refuses_before_it_gives_anything_up(lo
     monkeypatch.setattr(rejoin, "look", lambda endpoint, datadir="": here if endpoint.socket else there)
     monkeypatch.setattr(attaching.Server, "at", lambda endpoint: Remote(engine, GIB))
     monkeypatch.setattr(attaching.mysql, "size_of", lambda endpoint: GIB)
+    monkeypatch.setattr(attaching.mysql, "require_clonable", lambda *_arguments: None)
     disk.free = [200 * 2**20]
     with pytest.raises(Refused, match=r"has 200 MiB free; the copy needs .* Nothing was changed"):
         rejoin.rejoin(
@@ -220,7 +221,7 @@ def clone(local, disk, monkeypatch):
     world = types.SimpleNamespace(
         here=ServerState(state=RUNNING, engine=MYSQL, version="9.7.4", server_id=12, read_only=True, gtid=f"{UUID}:1-8", replication=FOLLOWS,
                          lineage="data", schemas=("blog",), log_bin=True),
-        cloned=0, does=lambda: None,
+        cloned=0, does=lambda: None, unclonable="",
     )  # fmt: skip
 
     def run(*_arguments):
@@ -228,6 +229,11 @@ def clone(local, disk, monkeypatch):
         assert attaching.DataDirectory(local.datadir).clone_broken()
         world.does()
 
+    def require(_donor, _name):
+        if world.unclonable:
+            raise Refused(world.unclonable)
+
+    monkeypatch.setattr(attaching.mysql, "require_clonable", require)
     monkeypatch.setattr(attaching, "look", lambda endpoint, datadir="": PRIMARY)
     monkeypatch.setattr(attaching.Local, "observe", lambda self: (world.here, None))
     monkeypatch.setattr(attaching.Server, "at", lambda endpoint: Remote(MYSQL, GIB))
@@ -268,3 +274,12 @@ def test_a_clone_that_never_began_leaves_the_replica_a_replica(clone, local):
         attaching._seed(local, SOURCE, clone.here, PRIMARY, attaching.DataDirectory(local.datadir), GIB)
     assert not attaching.DataDirectory(local.datadir).clone_broken()
     assert "copy all data" not in " ".join(attaching.attach(local, SOURCE, "auto", dry_run=True).actions)
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["plan", "done"])
+def test_a_clone_that_would_lack_rows_is_refused_before_anything_is_given_up(clone, local, dry_run):
+    clone.unclonable = "blog.old would be empty."
+    clone.here = attaching.replace(clone.here, replication=None)
+    with pytest.raises(Refused, match="would be empty"):
+        attaching.attach(local, SOURCE, "always", dry_run=dry_run)
+    assert (clone.cloned, contents(local)) == (0, ["ibdata1", "mysql"])
