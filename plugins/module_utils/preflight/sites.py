@@ -96,6 +96,10 @@ _HOST = re.compile(r"_|(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a
 _DATABASE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DATABASE_USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _SYSTEM_SCHEMAS = ("mysql", "sys", "information_schema", "performance_schema")
+_OTHERS_SCHEMAS = {
+    "test": "MariaDB lets anybody write to a schema of that name, wherever it came with the server",
+    "tandem": "the pair keeps its own rows there",
+}
 
 
 def check(nodes: Nodes) -> Iterator[Fault]:
@@ -222,6 +226,8 @@ def _database(database: Any, title: str) -> Iterator[Fault]:
     name, user = database.get("name"), database.get("user")
     if name and (not _matches(_DATABASE, name) or name in _SYSTEM_SCHEMAS):
         yield _fault(f"{title}: {name!r} cannot be its database.", "Use letters, digits and _, not a system schema.")
+    elif name in _OTHERS_SCHEMAS:
+        yield _fault(f"{title}: {name!r} cannot be its database: {_OTHERS_SCHEMAS[name]}.", "Choose another name.")
     if user and (not _matches(_DATABASE_USER, user) or user == "root" or user.startswith(("tandem_", "mysql."))):
         yield _fault(f"{title}: {user!r} cannot be its database user.", "root and tandem_... belong to the system.")
 

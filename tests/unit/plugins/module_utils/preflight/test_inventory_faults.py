@@ -175,6 +175,8 @@ SITES = [
         "'root' cannot be its database user",
     ),
     ({"database": {"name": "mysql", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"}}, "'mysql' cannot be its database"),
+    ({"database": {"name": "test", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"}}, "'test' cannot be its database: MariaDB lets anybody"),
+    ({"database": {"name": "tandem", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"}}, "'tandem' cannot be its database: the pair keeps"),
     ({"database": {"name": "blog", "user": "blog"}}, "its database has no password"),
     ({"application": "joomla"}, "application 'joomla' is not known. Choose none or wordpress"),
     ({"database": None}, "wordpress needs a database"),
