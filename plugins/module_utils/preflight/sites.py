@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from . import fixed
 from .fault import Fault, Nodes, listing
 from .values import did_you_mean, number
 
@@ -42,17 +43,6 @@ SITE_KEYS = (
 REQUIRED_KEYS = ("name", "server_names", "user", "root", "php_port")
 DATABASE_KEYS = ("name", "user", "password")
 PHP_PORTS = range(1024, 65536)
-TAKEN_PORTS = {
-    1234: "Atlas",
-    2345: "Atlas",
-    3306: "the database",
-    6446: "HAProxy",
-    6447: "HAProxy",
-    6448: "HAProxy",
-    8079: "the peer's nginx",
-    9200: "the health service",
-    9201: "the heartbeat",
-}
 SYSTEM_ACCOUNTS = (
     *("root", "www-data", "mysql", "nobody", "daemon", "bin", "sys", "haproxy", "keepalived_script", "nginx"),
     *("tandem", "tandem-hand", "tandem-health", "atlas"),
@@ -116,7 +106,7 @@ def check(nodes: Nodes) -> Iterator[Fault]:
                 yield _fault(f"site number {place} is not a mapping.", "See docs/sites.md for an example.")
                 continue
             title = f"site {site.get('name') or f'number {place}'}"
-            yield from _one(site, title)
+            yield from _one(site, title, fixed.taken(variables))
             yield from _certificate(site, variables, title)
         yield from _between([site for site in sites if isinstance(site, dict)])
         return
@@ -126,7 +116,7 @@ def _fault(what: str, remedy: str) -> Fault:
     return Fault("tandem_sites", what, remedy)
 
 
-def _one(site: dict[str, Any], title: str) -> Iterator[Fault]:
+def _one(site: dict[str, Any], title: str, taken: dict[int, str]) -> Iterator[Fault]:
     for key in REQUIRED_KEYS:
         if site.get(key) in (None, "", []):
             yield _fault(f"{title} has no {key}.", "See docs/sites.md for an example.")
@@ -137,7 +127,7 @@ def _one(site: dict[str, Any], title: str) -> Iterator[Fault]:
         yield _fault(f"{title}: the name has to be lower-case letters, digits and dashes.", "It names files and pools.")
     yield from _names(site.get("server_names"), title)
     yield from _account(site.get("user"), title)
-    yield from _port(site.get("php_port"), title)
+    yield from _port(site.get("php_port"), title, taken)
     if site.get("root"):
         yield from _path(site["root"], f"{title}: root")
     sync = site.get("sync") or []
@@ -179,14 +169,14 @@ def _account(user: Any, title: str) -> Iterator[Fault]:
         yield _fault(f"{title}: user {user} belongs to the system.", "Each site runs as a user of its own.")
 
 
-def _port(value: Any, title: str) -> Iterator[Fault]:
+def _port(value: Any, title: str, taken: dict[int, str]) -> Iterator[Fault]:
     if value in (None, ""):
         return
     port = number(value)
     if port is None or port not in PHP_PORTS:
         yield _fault(f"{title}: php_port {value!r} is not a port from 1024 to 65535.", "Ports 9000 to 9099 are usual.")
-    elif port in TAKEN_PORTS:
-        yield _fault(f"{title}: php_port {port} is used by {TAKEN_PORTS[port]}.", "Ports 9000 to 9099 are usual.")
+    elif port in taken:
+        yield _fault(f"{title}: php_port {port} is used by {taken[port]}.", "Ports 9000 to 9099 are usual.")
 
 
 def _path(path: Any, title: str) -> Iterator[Fault]:
