@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator
@@ -234,6 +235,7 @@ def _between(sites: list[dict[str, Any]]) -> Iterator[Fault]:
     ]
     yield from _shared([(name, host) for name, hosts in lists for host in hosts], "server name")
     yield from _nested(sites)
+    yield from _apart(sites)
 
 
 def _shared(pairs: list[tuple[Any, Any]], shown: str) -> Iterator[Fault]:
@@ -248,16 +250,28 @@ def _shared(pairs: list[tuple[Any, Any]], shown: str) -> Iterator[Fault]:
 
 def _nested(sites: list[dict[str, Any]]) -> Iterator[Fault]:
     """Two jobs must never carry the same files."""
-    paths = [
-        posixpath.normpath(path)
-        for site in sites
-        if isinstance(site.get("sync"), list)
-        for path in site["sync"]
-        if isinstance(path, str) and path.startswith("/")
-    ]
-    for place, path in enumerate(paths):
-        for other in paths[place + 1 :]:
-            if path == other or path.startswith(other + "/") or other.startswith(path + "/"):
-                yield _fault(
-                    f"sync would carry {path} and {other}, one of which holds the other.", "Keep the outer one."
-                )
+    paths = [path for site in sites for path in _plain(site.get("sync"))]
+    for path, other in itertools.combinations(paths, 2):
+        if _overlap(path, other):
+            yield _fault(f"sync would carry {path} and {other}, one of which holds the other.", "Keep the outer one.")
+
+
+def _apart(sites: list[dict[str, Any]]) -> Iterator[Fault]:
+    """A document root is its own site's: others may not enter it, and what lies below it is served under its name."""
+    for (place, site), (later, other) in itertools.permutations(enumerate(sites), 2):
+        for root in _plain([site.get("root")]):
+            roots = _plain([other.get("root")]) if place < later else []  # once for two
+            for path in (*roots, *_plain(other.get("sync"))):
+                if _overlap(root, path):
+                    yield _fault(
+                        f"the root {root} of site {site.get('name', '?')} and {path} of site {other.get('name', '?')} lie in one another.",
+                        f"Give each site a directory beside the others, such as /srv/www/{other.get('name', 'NAME')}.",
+                    )
+
+
+def _plain(paths: Any) -> list[str]:
+    return [posixpath.normpath(path) for path in paths if isinstance(path, str) and path.startswith("/")] if isinstance(paths, list) else []
+
+
+def _overlap(path: str, other: str) -> bool:
+    return path == other or path.startswith(other + "/") or other.startswith(path + "/")

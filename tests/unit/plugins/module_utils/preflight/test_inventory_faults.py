@@ -205,6 +205,34 @@ def test_two_sites_share_nothing() -> None:
         assert any(f"the {shared}" in fault and "is used by blog and blog" in fault for fault in found), shared
 
 
+ROOTS = [
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/news"}, 0),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/shopping"}, 0),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/news", "sync": ["/srv/files/news"]}, 0),
+    ({"root": "/srv/www", "sync": ["/srv/www/uploads"]}, {"root": "/srv/shop", "sync": ["/srv/shop/uploads"]}, 0),
+    ({"root": "/srv/www"}, {"root": "/srv/www/shop"}, 1),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www"}, 1),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/shop"}, 1),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/news", "sync": ["/srv/www/shop/news"]}, 1),
+    ({"root": "/srv/www/shop", "sync": ["/srv/www"]}, {"root": "/srv/news/news"}, 0),
+    ({"root": "/srv/shop/shop", "sync": ["/srv/www"]}, {"root": "/srv/www/news"}, 1),
+]
+
+
+@pytest.mark.parametrize(("one", "two", "count"), ROOTS, ids=str)
+def test_no_site_lies_in_another_one(one: dict[str, Any], two: dict[str, Any], count: int) -> None:
+    nodes = good()
+    keys: dict[str, Any] = {"application": "none", "database": None, "sync": []}
+    for variables in nodes.values():
+        variables["tandem_sites"] = [
+            {**SITE, **keys, "name": name, "server_names": [f"{name}.example.com"], "user": f"site-{name}", "php_port": port, **change}
+            for name, port, change in (("shop", 9001, one), ("news", 9002, two))
+        ]
+    found = faults(nodes)
+    assert len(found) == count, found
+    assert all("site shop" in fault and "site news" in fault and "lie in one another" in fault for fault in found)
+
+
 def test_values_that_have_to_be_equal_are_shown_when_they_differ() -> None:
     nodes = good()
     nodes["node-b"]["tandem_outside_vip"] = "192.0.2.101"
