@@ -39,6 +39,9 @@ MOVABLE = {
 }
 """Ports that every part takes from the inventory: the usual one, and whose it is."""
 
+OF_SSH = ("firewall_ssh_port", "file_sync_ssh_port", "operations_ssh_port", "health_ssh_port")
+"""What tandem_ssh_port sets in all roles."""
+
 _OTHERS = {
     80: "nginx",
     443: "nginx",
@@ -49,7 +52,7 @@ _OTHERS = {
     9201: "the heartbeat",
 }
 
-NAMES = frozenset(FIXED) | frozenset(MOVABLE)
+NAMES = frozenset((*FIXED, *MOVABLE, *OF_SSH))
 """What the preflight reads besides tandem_..."""
 
 
@@ -70,6 +73,10 @@ def check(nodes: Nodes) -> Iterator[Fault]:
             given = variables.get(name, value)
             if (number(given) if isinstance(value, int) else given) != value:
                 yield Fault(node, f"{name} is {given!r}. It is fixed at {value} in a pair: other parts rely on it.", "Remove it from the inventory.")
+        ssh = variables.get("tandem_ssh_port", 22)
+        for name in OF_SSH:
+            if number(variables.get(name, ssh)) != number(ssh):
+                yield Fault(node, f"{name} is {variables.get(name)!r}, and tandem_ssh_port is {ssh}.", "Set tandem_ssh_port alone: every part takes it.")
         used = dict(_OTHERS)
         for name, (_usual, whose) in MOVABLE.items():
             port = number(variables.get(name, port_of(variables, name)))

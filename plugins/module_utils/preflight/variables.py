@@ -127,6 +127,14 @@ VARIABLES: tuple[Variable, ...] = (
         "Networks that may open ssh to the nodes. The machine you run Ansible on must be in one of them.",
         required=True,
     ),
+    Variable(
+        "tandem_ssh_port",
+        Kind.NUMBER,
+        "Port of sshd on both nodes, for the firewall and for what goes from node to node. Ansible's own is ansible_port.",
+        default="22",
+        least=1,
+        most=65535,
+    ),
     Variable("tandem_sites", Kind.SITES, "The sites the pair serves; see docs/sites.md.", required=True),
     Variable(
         "tandem_controller_dir",

@@ -38,7 +38,16 @@ def test_the_list_agrees_with_the_defaults_of_the_roles(name: str) -> None:
         for path in (ROOT / "roles").glob("*/defaults/main.yml")
         if name in (values := yaml.safe_load(path.read_text(encoding="utf-8")))
     )
-    assert default == (fixed.FIXED[name] if name in fixed.FIXED else fixed.MOVABLE[name][0])
+    usual = {**dict.fromkeys(fixed.OF_SSH, 22), **fixed.FIXED, **{name: port for name, (port, _whose) in fixed.MOVABLE.items()}}
+    assert default == usual[name]
+
+
+@pytest.mark.parametrize("name", fixed.OF_SSH)
+def test_the_port_of_sshd_is_set_once_for_all_parts(name: str) -> None:
+    assert faults(tandem_ssh_port=2222) == faults(tandem_ssh_port=2222, **{name: "2222"}) == []
+    (told,) = faults(**{name: 2222})
+    assert told == f"node-a: {name} is 2222, and tandem_ssh_port is 22. Set tandem_ssh_port alone: every part takes it."
+    assert f"{name}: \"{{{{ tandem_ssh_port | default(22) }}}}\"" in "".join(path.read_text(encoding="utf-8") for path in (ROOT / "playbooks").rglob("*.yml"))
 
 
 def test_a_port_that_may_be_moved_is_moved_everywhere() -> None:

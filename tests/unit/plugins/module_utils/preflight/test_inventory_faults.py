@@ -233,6 +233,15 @@ def test_no_site_lies_in_another_one(one: dict[str, Any], two: dict[str, Any], c
     assert all("site shop" in fault and "site news" in fault and "lie in one another" in fault for fault in found)
 
 
+@pytest.mark.parametrize(("given", "said"), [(2222, ""), ("2222", ""), (0, "1 to 65535"), (65536, "1 to 65535"), ("ssh", "not a whole number")])
+def test_the_port_of_sshd_is_a_port(given: Any, said: str) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_ssh_port"] = given
+    found = [fault for fault in faults(nodes) if "tandem_ssh_port is" in fault]
+    assert len(found) == bool(said) and all(said in fault for fault in found)
+
+
 def test_values_that_have_to_be_equal_are_shown_when_they_differ() -> None:
     nodes = good()
     nodes["node-b"]["tandem_outside_vip"] = "192.0.2.101"
