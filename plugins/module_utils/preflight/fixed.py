@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .fault import Fault, Nodes
+from .fault import Fault, Nodes, listing
 from .values import number
 
 FIXED: dict[str, int | str] = {
@@ -67,22 +67,36 @@ def taken(variables: dict[str, Any]) -> dict[int, str]:
 
 
 def check(nodes: Nodes) -> Iterator[Fault]:
-    """Find what would take the pair down without a word."""
+    """Find what would take the pair down without a word. What both nodes share is said once."""
+    found: dict[tuple[str, str], list[str]] = {}
     for node, variables in nodes.items():
-        for name, value in FIXED.items():
-            given = variables.get(name, value)
-            if (number(given) if isinstance(value, int) else given) != value:
-                yield Fault(node, f"{name} is {given!r}. It is fixed at {value} in a pair: other parts rely on it.", "Remove it from the inventory.")
-        ssh = variables.get("tandem_ssh_port", 22)
-        for name in OF_SSH:
-            if number(variables.get(name, ssh)) != number(ssh):
-                yield Fault(node, f"{name} is {variables.get(name)!r}, and tandem_ssh_port is {ssh}.", "Set tandem_ssh_port alone: every part takes it.")
-        used = dict(_OTHERS)
-        for name, (_usual, whose) in MOVABLE.items():
-            port = number(variables.get(name, port_of(variables, name)))
-            if port is None or not 0 < port < 65536:
-                yield Fault(node, f"{name} is {variables.get(name)!r}, which is no port.", "Write a number from 1 to 65535.")
-            elif port in used:
-                yield Fault(node, f"{name} {port} is used by {used[port]}.", "Choose another one.")
-            else:
-                used[port] = f"{whose} ({name})"
+        for said in (*_fixed(variables), *_of_ssh(variables), *_moved(variables)):
+            found.setdefault(said, []).append(node)
+    for (what, remedy), where in found.items():
+        yield Fault("both nodes" if len(where) == 2 else listing(where), what, remedy)
+
+
+def _fixed(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in FIXED.items():
+        given = variables.get(name, value)
+        if (number(given) if isinstance(value, int) else given) != value:
+            yield f"{name} is {given}. It is fixed at {value} in a pair: other parts rely on it.", "Remove it from the inventory."
+
+
+def _of_ssh(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    ssh = variables.get("tandem_ssh_port", 22)
+    for name in OF_SSH:
+        if number(variables.get(name, ssh)) != number(ssh):
+            yield f"{name} is {variables[name]}, and tandem_ssh_port is {ssh}.", "Set tandem_ssh_port alone: every part takes it."
+
+
+def _moved(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    used = dict(_OTHERS)
+    for name, (_usual, whose) in MOVABLE.items():
+        port = number(variables.get(name, port_of(variables, name)))
+        if port is None or not 0 < port < 65536:
+            yield f"{name} is {variables.get(name)!r}, which is no port.", "Write a number from 1 to 65535."
+        elif port in used:
+            yield f"{name} {port} is used by {used[port]}.", "Choose another one."
+        else:
+            used[port] = f"{whose} ({name})"

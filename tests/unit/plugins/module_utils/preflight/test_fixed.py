@@ -26,6 +26,11 @@ def test_what_has_to_stay_is_named_when_it_is_moved(name: str) -> None:
     assert told.startswith(f"node-a: {name} is ") and f"fixed at {fixed.FIXED[name]} in a pair" in told
 
 
+def test_what_both_nodes_share_is_said_once() -> None:
+    (told,) = fixed.check({"node-a": {"database_port": 3307}, "node-b": {"database_port": 3307}})
+    assert told.where == "both nodes"
+
+
 def test_the_value_that_it_has_anyway_may_be_written() -> None:
     assert faults(**fixed.FIXED) == []
     assert faults(database_port="3306", **{name: usual for name, (usual, _whose) in fixed.MOVABLE.items()}) == []
