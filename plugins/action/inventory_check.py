@@ -11,8 +11,8 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.preflight import fixed, together
 from ..module_utils.preflight import names as site_names
-from ..module_utils.preflight import together
 from ..module_utils.preflight.judge import inventory_faults
 
 
@@ -32,7 +32,7 @@ class Variables:
         self.values: dict[str, Any] = {}
         self.unreadable: dict[str, str] = {}
         for name in sorted(hostvars):
-            if name.startswith("tandem_"):
+            if name.startswith("tandem_") or name in fixed.NAMES:
                 try:
                     self.values[name] = hostvars[name]
                 except AnsibleError as error:

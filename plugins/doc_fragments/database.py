@@ -117,4 +117,8 @@ options:
     description: MariaDB only, file on this machine with the host key of the source.
     type: path
     default: /etc/tandem/ssh/known_hosts
+  donor_port:
+    description: MariaDB only, port of sshd on the source.
+    type: int
+    default: 22
 """

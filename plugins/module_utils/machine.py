@@ -111,6 +111,12 @@ def packages_available(run: RunCommand, names: list[str]) -> list[str] | None:
     return sorted(found)
 
 
+def homes() -> dict[str, str]:
+    """Read the homes of the machine's own accounts."""
+    lines = [line.split(":") for line in read("/etc/passwd").splitlines()]
+    return {fields[0]: fields[5] for fields in lines if len(fields) > 5}
+
+
 def listeners(run: RunCommand) -> list[dict[str, Any]]:
     """List the TCP sockets that are listened on, with the names of their processes. Root sees all names."""
     code, out, _err = run(["ss", "-Hltnp"])
@@ -148,6 +154,7 @@ def describe(run: RunCommand, disks: list[str], packages: list[str], files: list
         "packages_installed": packages_installed(run, packages),
         "packages_available": packages_available(run, packages),
         "listeners": listeners(run),
+        "homes": homes(),
         "files_missing": [path for path in files if not os.path.isfile(path)],
         "ssh_client": ssh_client(),
     }

@@ -10,7 +10,7 @@ short_description: Say what a machine is before anything is installed on it
 version_added: 0.1.0
 description:
   - Gathers in one round trip what M(tandem.lemp.inventory_check) judges. Distribution, Python, memory, free space, interfaces,
-    packages, clock, who listens on which port, files that are missing, and which machines answer for the addresses that are to move.
+    packages, accounts, clock, who listens on which port, files that are missing, and which machines answer for the addresses that are to move.
   - Changes nothing, and needs nothing that a fresh machine lacks.
 author:
   - The tandem.lemp developers (@tandem-lemp)

@@ -35,7 +35,9 @@ def peer_command(peer: Side) -> list[str]:
     options = {
         "BatchMode": "yes",
         "ConnectTimeout": "5",
+        "HostKeyAlias": peer.address,  # the same line of known hosts on any port
         "IdentitiesOnly": "yes",
+        "Port": str(peer.ssh_port),
         "ServerAliveInterval": "1",
         "ServerAliveCountMax": "3",
         "StrictHostKeyChecking": "yes",

@@ -26,6 +26,7 @@ class Side:
     name: str
     address: str
     port: int = 3306
+    ssh_port: int = 22
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ class HandConfig:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             known = {item.name: data[item.name] for item in fields(cls) if item.name in data}
-            known["node"], known["peer"] = Side(**data["node"]), Side(**data["peer"])
+            # Beside the two, not in them: an older engine that reads this passes over what it does not know.
+            ssh_port = int(data.get("ssh_port", 22))
+            known["node"], known["peer"] = (Side(**data[side], ssh_port=ssh_port) for side in ("node", "peer"))
             known["proxy"] = Proxy(**data.get("proxy") or {})
             known["atlas"] = tuple(AtlasPort(**port) for port in data.get("atlas") or ())
             known["vips"] = tuple(Vip(**vip) for vip in data.get("vips") or ())

@@ -26,7 +26,7 @@ def replace_data(config: HandConfig, source: Source, runner: Runner, seconds: fl
         raise Refused("The operator's password is not on this node.", "Run playbooks/rejoin.yml.")
     peer = config.peer
     operator = Endpoint(host=peer.address, port=peer.port, user=config.operator_user, password=config.operator_password, ca=config.ca)
-    local = Local(config.node.name, config.root(), config.datadir, config.database_service(), runner, Donor(peer.address), seconds, say)
+    local = Local(config.node.name, config.root(), config.datadir, config.database_service(), runner, Donor(peer.address, port=peer.ssh_port), seconds, say)
     done = rejoin(local, replace(source, endpoint=operator), replace=True, discard=False, dry_run=False)
     return {
         "way": done.way,

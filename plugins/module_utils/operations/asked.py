@@ -25,6 +25,7 @@ REPLICA_OPTIONS: dict[str, t.Any] = {
     "donor_user": {"type": "str", "default": "tandem"},
     "donor_key": {"type": "path", "default": "/etc/tandem/ssh/donor", "no_log": False},
     "donor_known_hosts": {"type": "path", "default": "/etc/tandem/ssh/known_hosts"},
+    "donor_port": {"type": "int", "default": 22},
 }
 
 
@@ -40,7 +41,7 @@ def local_of(params: t.Mapping[str, t.Any], say: t.Callable[[str], None]) -> Loc
         datadir=params["datadir"],
         service=Service(service, runner),
         runner=runner,
-        donor=Donor(params["source_host"] or "", params["donor_user"], params["donor_key"], params["donor_known_hosts"]),
+        donor=Donor(params["source_host"] or "", params["donor_user"], params["donor_key"], params["donor_known_hosts"], params["donor_port"]),
         seed_timeout=params["seed_timeout"],
         say=say,
     )

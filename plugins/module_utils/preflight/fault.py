@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 Nodes = dict[str, dict[str, Any]]
-"""The tandem_* variables of each node, by the node's name in the inventory. Values that cannot be evaluated are absent."""
+"""The tandem_* variables of each node, and those that fixed.NAMES lists, by the node's name in the inventory. Values that cannot be evaluated are absent."""
 
 
 class Fault(NamedTuple):

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from . import addresses, atlas, machines, names, secrets, sites, together, values, witness
+from . import addresses, atlas, fixed, machines, names, secrets, sites, together, values, witness
 from .fault import Fault, Nodes, listing
 
 
@@ -32,6 +32,7 @@ def inventory_faults(
         _pair(nodes, group),
         names.check(nodes, hosts or {}, resolve),
         values.check(nodes, unreadable or {}),
+        fixed.check(nodes),
         addresses.check(nodes),
         sites.check(nodes),
         together.check(nodes),

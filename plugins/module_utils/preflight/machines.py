@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from . import ports
 from .addresses import SIDES
 from .fault import Fault, Nodes, both, listing
+from .sites import SYSTEM_ACCOUNTS
 from .values import address, network, number
 
 Machines: TypeAlias = "dict[str, dict[str, Any] | None]"
@@ -22,6 +23,8 @@ MOST_CLOCK_DIFFERENCE = 2.0
 SERVERS = {"mariadb": "mariadb-server", "mysql": "mysql-server"}
 LEAST_MEMORY_MB = 900
 LEAST_FREE_MB = 1500
+HOMES = "/var/lib/tandem/sites/"
+"""Below it is the home of each site's user, as role php_fpm makes it."""
 
 
 def check(nodes: Nodes, machines: Machines) -> Iterator[Fault]:
@@ -34,6 +37,7 @@ def check(nodes: Nodes, machines: Machines) -> Iterator[Fault]:
         yield from _room(node, variables, seen)
         yield from _interfaces(node, variables, seen)
         yield from _engine(node, variables, seen)
+        yield from _accounts(node, variables, seen["homes"])
         yield from ports.check(node, variables, seen["listeners"])
         for path in seen["files_missing"]:
             yield Fault(node, f"there is no file {path}.", "Put it there first, or correct the variable that names it.")
@@ -138,6 +142,19 @@ def _engine(node: str, variables: dict[str, Any], seen: dict[str, Any]) -> Itera
             f"{seen['distribution_title']} has no package {wanted}.",
             f"{hint} a package source that has it.",
         )
+
+
+def _accounts(node: str, variables: dict[str, Any], homes: dict[str, str]) -> Iterator[Fault]:
+    """An account that is somebody's would get another shell and no password, and its owner could not log in any more."""
+    sites = variables.get("tandem_sites")
+    for site in sites if isinstance(sites, list) else []:
+        user = str(site.get("user")) if isinstance(site, dict) else ""
+        if user in homes and user not in SYSTEM_ACCOUNTS and not homes[user].startswith(HOMES):
+            yield Fault(
+                node,
+                f"the account {user} is there already, with the home {homes[user]}: it is no site's.",
+                f"Give site {site.get('name', '?')} a user of its own; it is made.",
+            )
 
 
 def _way_in(node: str, variables: dict[str, Any], seen: dict[str, Any]) -> Iterator[Fault]:

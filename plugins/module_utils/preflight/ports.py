@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from . import fixed
 from .fault import Fault, listing
 from .values import number
 
@@ -29,10 +30,11 @@ def needs(variables: dict[str, Any]) -> list[Need]:
     """List what is needed on a node with these variables."""
     inside = str(variables.get("tandem_inside_address"))
     local = ("127.0.0.1",)
+    proxy = [fixed.port_of(variables, name) for name in ("sql_proxy_writer_port", "sql_proxy_reader_port")]
     found = [
         Need(80, (), "nginx", ("nginx",)),
         Need(3306, (*local, inside), "the database", ("mariadbd", "mysqld")),
-        *(Need(port, local, "HAProxy", ("haproxy",)) for port in (6446, 6447)),
+        *(Need(port, local, "HAProxy", ("haproxy",)) for port in proxy),
     ]
     if variables.get("tandem_tls") not in (None, "", "none"):
         found.append(Need(443, (), "nginx", ("nginx",)))

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from . import fixed
 from .fault import Fault, Nodes, listing
 from .values import did_you_mean, number
 
@@ -42,17 +44,6 @@ SITE_KEYS = (
 REQUIRED_KEYS = ("name", "server_names", "user", "root", "php_port")
 DATABASE_KEYS = ("name", "user", "password")
 PHP_PORTS = range(1024, 65536)
-TAKEN_PORTS = {
-    1234: "Atlas",
-    2345: "Atlas",
-    3306: "the database",
-    6446: "HAProxy",
-    6447: "HAProxy",
-    6448: "HAProxy",
-    8079: "the peer's nginx",
-    9200: "the health service",
-    9201: "the heartbeat",
-}
 SYSTEM_ACCOUNTS = (
     *("root", "www-data", "mysql", "nobody", "daemon", "bin", "sys", "haproxy", "keepalived_script", "nginx"),
     *("tandem", "tandem-hand", "tandem-health", "atlas"),
@@ -96,6 +87,10 @@ _HOST = re.compile(r"_|(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a
 _DATABASE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DATABASE_USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _SYSTEM_SCHEMAS = ("mysql", "sys", "information_schema", "performance_schema")
+_OTHERS_SCHEMAS = {
+    "test": "MariaDB lets anybody write to a schema of that name, wherever it came with the server",
+    "tandem": "the pair keeps its own rows there",
+}
 
 
 def check(nodes: Nodes) -> Iterator[Fault]:
@@ -112,7 +107,7 @@ def check(nodes: Nodes) -> Iterator[Fault]:
                 yield _fault(f"site number {place} is not a mapping.", "See docs/sites.md for an example.")
                 continue
             title = f"site {site.get('name') or f'number {place}'}"
-            yield from _one(site, title)
+            yield from _one(site, title, fixed.taken(variables))
             yield from _certificate(site, variables, title)
         yield from _between([site for site in sites if isinstance(site, dict)])
         return
@@ -122,7 +117,7 @@ def _fault(what: str, remedy: str) -> Fault:
     return Fault("tandem_sites", what, remedy)
 
 
-def _one(site: dict[str, Any], title: str) -> Iterator[Fault]:
+def _one(site: dict[str, Any], title: str, taken: dict[int, str]) -> Iterator[Fault]:
     for key in REQUIRED_KEYS:
         if site.get(key) in (None, "", []):
             yield _fault(f"{title} has no {key}.", "See docs/sites.md for an example.")
@@ -133,7 +128,7 @@ def _one(site: dict[str, Any], title: str) -> Iterator[Fault]:
         yield _fault(f"{title}: the name has to be lower-case letters, digits and dashes.", "It names files and pools.")
     yield from _names(site.get("server_names"), title)
     yield from _account(site.get("user"), title)
-    yield from _port(site.get("php_port"), title)
+    yield from _port(site.get("php_port"), title, taken)
     if site.get("root"):
         yield from _path(site["root"], f"{title}: root")
     sync = site.get("sync") or []
@@ -175,14 +170,14 @@ def _account(user: Any, title: str) -> Iterator[Fault]:
         yield _fault(f"{title}: user {user} belongs to the system.", "Each site runs as a user of its own.")
 
 
-def _port(value: Any, title: str) -> Iterator[Fault]:
+def _port(value: Any, title: str, taken: dict[int, str]) -> Iterator[Fault]:
     if value in (None, ""):
         return
     port = number(value)
     if port is None or port not in PHP_PORTS:
         yield _fault(f"{title}: php_port {value!r} is not a port from 1024 to 65535.", "Ports 9000 to 9099 are usual.")
-    elif port in TAKEN_PORTS:
-        yield _fault(f"{title}: php_port {port} is used by {TAKEN_PORTS[port]}.", "Ports 9000 to 9099 are usual.")
+    elif port in taken:
+        yield _fault(f"{title}: php_port {port} is used by {taken[port]}.", "Ports 9000 to 9099 are usual.")
 
 
 def _path(path: Any, title: str) -> Iterator[Fault]:
@@ -222,6 +217,8 @@ def _database(database: Any, title: str) -> Iterator[Fault]:
     name, user = database.get("name"), database.get("user")
     if name and (not _matches(_DATABASE, name) or name in _SYSTEM_SCHEMAS):
         yield _fault(f"{title}: {name!r} cannot be its database.", "Use letters, digits and _, not a system schema.")
+    elif name in _OTHERS_SCHEMAS:
+        yield _fault(f"{title}: {name!r} cannot be its database: {_OTHERS_SCHEMAS[name]}.", "Choose another name.")
     if user and (not _matches(_DATABASE_USER, user) or user == "root" or user.startswith(("tandem_", "mysql."))):
         yield _fault(f"{title}: {user!r} cannot be its database user.", "root and tandem_... belong to the system.")
 
@@ -238,6 +235,7 @@ def _between(sites: list[dict[str, Any]]) -> Iterator[Fault]:
     ]
     yield from _shared([(name, host) for name, hosts in lists for host in hosts], "server name")
     yield from _nested(sites)
+    yield from _apart(sites)
 
 
 def _shared(pairs: list[tuple[Any, Any]], shown: str) -> Iterator[Fault]:
@@ -252,16 +250,28 @@ def _shared(pairs: list[tuple[Any, Any]], shown: str) -> Iterator[Fault]:
 
 def _nested(sites: list[dict[str, Any]]) -> Iterator[Fault]:
     """Two jobs must never carry the same files."""
-    paths = [
-        posixpath.normpath(path)
-        for site in sites
-        if isinstance(site.get("sync"), list)
-        for path in site["sync"]
-        if isinstance(path, str) and path.startswith("/")
-    ]
-    for place, path in enumerate(paths):
-        for other in paths[place + 1 :]:
-            if path == other or path.startswith(other + "/") or other.startswith(path + "/"):
-                yield _fault(
-                    f"sync would carry {path} and {other}, one of which holds the other.", "Keep the outer one."
-                )
+    paths = [path for site in sites for path in _plain(site.get("sync"))]
+    for path, other in itertools.combinations(paths, 2):
+        if _overlap(path, other):
+            yield _fault(f"sync would carry {path} and {other}, one of which holds the other.", "Keep the outer one.")
+
+
+def _apart(sites: list[dict[str, Any]]) -> Iterator[Fault]:
+    """A document root is its own site's: others may not enter it, and what lies below it is served under its name."""
+    for (place, site), (later, other) in itertools.permutations(enumerate(sites), 2):
+        for root in _plain([site.get("root")]):
+            roots = _plain([other.get("root")]) if place < later else []  # once for two
+            for path in (*roots, *_plain(other.get("sync"))):
+                if _overlap(root, path):
+                    yield _fault(
+                        f"the root {root} of site {site.get('name', '?')} and {path} of site {other.get('name', '?')} lie in one another.",
+                        f"Give each site a directory beside the others, such as /srv/www/{other.get('name', 'NAME')}.",
+                    )
+
+
+def _plain(paths: Any) -> list[str]:
+    return [posixpath.normpath(path) for path in paths if isinstance(path, str) and path.startswith("/")] if isinstance(paths, list) else []
+
+
+def _overlap(path: str, other: str) -> bool:
+    return path == other or path.startswith(other + "/") or other.startswith(path + "/")

@@ -89,7 +89,7 @@ def _unknown(nodes: Nodes, unreadable: Unreadable) -> Iterator[Fault]:
     found: dict[str, list[str]] = {}
     for node, variables in nodes.items():
         for name in sorted({*variables, *unreadable.get(node, {})}):
-            if name not in KNOWN and not name.startswith(FREE_PREFIXES):
+            if name.startswith("tandem_") and name not in KNOWN and not name.startswith(FREE_PREFIXES):
                 found.setdefault(name, []).append(node)
     for name, where in found.items():
         yield Fault(_where(where, nodes), f"{name} is not a variable of this collection.", did_you_mean(name, KNOWN))

@@ -127,6 +127,14 @@ VARIABLES: tuple[Variable, ...] = (
         "Networks that may open ssh to the nodes. The machine you run Ansible on must be in one of them.",
         required=True,
     ),
+    Variable(
+        "tandem_ssh_port",
+        Kind.NUMBER,
+        "Port of sshd on both nodes, for the firewall and for what goes from node to node. Ansible's own is ansible_port.",
+        default="22",
+        least=1,
+        most=65535,
+    ),
     Variable("tandem_sites", Kind.SITES, "The sites the pair serves; see docs/sites.md.", required=True),
     Variable(
         "tandem_controller_dir",
@@ -228,6 +236,8 @@ def as_markdown() -> str:
         "Made from `plugins/module_utils/preflight/variables.py`; a test keeps them equal.",
         "Set the first table; the second has defaults. A name that is in neither is refused by the preflight.",
         "Variables of the roles (`database_...`, `php_fpm_...`, `nginx_...` and so on; see `roles/*/README.md`) may stand beside them.",
+        "Those that other parts of a pair rely on stay as they are, and the preflight says so: ports of the database, of the health service and of",
+        "the heartbeat, and the names of the pair's own accounts. The ports of HAProxy and Atlas may be moved.",
         "",
     ]
     for title, required in (("## To decide", True), ("## Optional", False)):

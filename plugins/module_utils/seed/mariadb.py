@@ -35,12 +35,15 @@ class Donor:
     user: str = "tandem"
     key: str = "/etc/tandem/ssh/donor"
     known_hosts: str = "/etc/tandem/ssh/known_hosts"
+    port: int = 22
 
     def argv(self) -> list[str]:
         options = {
             "BatchMode": "yes",
             "ConnectTimeout": "10",
+            "HostKeyAlias": self.host,  # the same line of known hosts on any port
             "IdentitiesOnly": "yes",
+            "Port": str(self.port),
             "ServerAliveInterval": "5",
             "ServerAliveCountMax": "6",
             "StrictHostKeyChecking": "yes",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import pwd
 import sys
@@ -11,7 +12,7 @@ import time
 from typing import Any
 
 from . import guard, link, rsync, server, state, unison
-from .job import JOBS, STATE, Job, Stop
+from .job import JOBS, NAME, STATE, Job, Stop
 
 # Results after which the unit is not failed: nothing is wrong with this node's files.
 _QUIET = ("ok", "waiting", "unreachable", "busy", "conflicts")
@@ -111,13 +112,15 @@ def refill(job: Job) -> None:
 def mark(job: Job, first: bool) -> bool:
     """Say that this directory is the one that is meant. True when something changed."""
     record = STATE / f"{job.name}.marked"
-    if first and record.exists():
+    owner = guard.marked_for(job)
+    if first and not _new(job, owner, record.exists()):
         return False
     user = pwd.getpwnam(job.user)
     if first and not job.root.exists():
         job.root.mkdir(mode=0o755, parents=True)
         os.chown(job.root, user.pw_uid, user.pw_gid)
-    if not job.marker.exists():
+    if owner != job.name:
+        job.marker.unlink(missing_ok=True)
         descriptor = os.open(job.marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, 0o644)
@@ -126,8 +129,24 @@ def mark(job: Job, first: bool) -> bool:
     return True
 
 
+def _new(job: Job, owner: str | None, marked: bool) -> bool:
+    """Whether setup may mark this root: it never was, or only its job has another name now. A marker that went is for a person."""
+    if owner == job.name:
+        return not marked
+    if owner is None:
+        return not marked and not any(_was(job, path.stem) for path in STATE.glob("*.marked"))
+    return _was(job, owner)
+
+
+def _was(job: Job, former: str) -> bool:
+    """Whether a job that is no more had this root."""
+    if not NAME.fullmatch(former) or (JOBS / f"{former}.json").exists():
+        return False
+    return state.load(dataclasses.replace(job, name=former)).get("root") == str(job.root)
+
+
 def setup() -> int:
-    """Mark the roots of new jobs; a root that was marked once is never marked again by this."""
+    """Mark the roots of new jobs, and of jobs with a new name; a root that was marked once is never marked again by this."""
     for path in sorted(JOBS.glob("*.json")):
         job = Job.load(path.stem)
         if mark(job, first=True):
@@ -143,7 +162,7 @@ def main() -> int:
         ("run", "one run now (the timer does this)"),
         ("confirm", "let the next run delete as much as it wants"),
         ("refill", "let the next run bring back what one node has and the other has not (unison)"),
-        ("mark", "say that the root is the right directory although its marker is missing"),
+        ("mark", "say that the root is the right directory although its marker is missing, or another job's"),
     ):
         actions.add_parser(action, help=text).add_argument("job")
     actions.add_parser("setup", help="mark the roots of new jobs")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -37,6 +38,21 @@ def locked(job: Job, wait: float = 0.0) -> Iterator[int]:
         os.close(descriptor)
 
 
+def marked_for(job: Job) -> str | None:
+    """The job that the root's marker names; none without a marker, and no name from what cannot be read.
+
+    The site's user owns the directory, and this is asked by root: no link is followed, and a pipe is not waited for.
+    """
+    try:
+        descriptor = os.open(job.marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+        return file.readline(200).strip() if stat.S_ISREG(os.fstat(descriptor).st_mode) else ""
+
+
 def check_root(job: Job) -> None:
     """The root is there, is a directory, and is the one that was set up."""
     if not job.root.is_dir():
@@ -51,7 +67,10 @@ def check_root(job: Job) -> None:
     except OSError as error:
         raise refused(f"{job.marker} cannot be read: {error.strerror}") from None
     if owner != job.name:
-        raise refused(f"{job.marker} belongs to the job {owner!r}, not to {job.name!r}")
+        raise refused(
+            f"{job.marker} belongs to the job {owner!r}, not to {job.name!r}. Nothing was synchronised. "
+            f"If {job.root} is right as it is: tandem-file-sync mark {job.name}"
+        )
 
 
 def is_empty(root: Path) -> bool:

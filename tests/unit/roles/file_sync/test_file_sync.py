@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 FILES = Path(__file__).resolve().parents[4] / "roles" / "file_sync" / "files"
 sys.path.insert(0, str(FILES))
 
+from tandem_file_sync import __main__ as main  # noqa: E402
 from tandem_file_sync import guard, link, rsync, server, state, unison  # noqa: E402
 from tandem_file_sync import job as jobs  # noqa: E402
 from tandem_file_sync.job import Job, Stop  # noqa: E402
@@ -108,6 +111,96 @@ def test_the_marker_of_another_job_is_refused(job):
     job.marker.write_text("shop\n", encoding="utf-8")
     with pytest.raises(Stop, match="belongs to the job 'shop'"):
         guard.check_root(job)
+
+
+@pytest.fixture
+def settings(job, tmp_path, monkeypatch):
+    """The job as role file_sync wrote it, found by the command line."""
+    places = tmp_path / "jobs"
+    places.mkdir()
+    for module in (jobs, main):
+        monkeypatch.setattr(module, "JOBS", places)
+        monkeypatch.setattr(module, "STATE", tmp_path / "state")
+    mine = dataclasses.replace(job, user=pwd.getpwuid(os.getuid()).pw_name)
+
+    def write(name):
+        renamed = dataclasses.replace(mine, name=name)
+        renamed.private.mkdir(parents=True, exist_ok=True)
+        values = {**dataclasses.asdict(renamed), "root": str(renamed.root)}
+        (places / f"{name}.json").write_text(json.dumps(values), encoding="utf-8")
+        return renamed
+
+    write("blog")
+    return write
+
+
+def renamed(settings, job):
+    """A second directory of the same last name was added: the job has a longer name now."""
+    (job.home.parent / "blog.marked").touch()
+    state.save(job, {"root": str(job.root)})
+    (jobs.JOBS / "blog.json").unlink()
+    return settings("blog-srv-uploads")
+
+
+def test_a_job_with_a_new_name_keeps_its_root(job, settings, capsys):
+    new = renamed(settings, job)
+    assert main.setup() == 0
+    guard.check_root(new)
+    assert "marked" in capsys.readouterr().out
+    assert main.setup() == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_job_that_gets_its_old_name_back_keeps_its_root(job, settings):
+    new = renamed(settings, job)
+    main.setup()
+    state.save(new, {"root": str(new.root)})
+    (jobs.JOBS / f"{new.name}.json").unlink()
+    old = settings("blog")
+    main.setup()
+    guard.check_root(old)
+
+
+def test_a_new_name_does_not_mark_a_root_that_is_not_mounted(job, settings, capsys):
+    new = renamed(settings, job)
+    job.marker.unlink()
+    assert main.setup() == 0
+    assert capsys.readouterr().out == ""
+    with pytest.raises(Stop, match="not mounted"):
+        guard.check_root(new)
+    job.root.rmdir()
+    main.setup()
+    assert not job.root.exists()
+
+
+@pytest.mark.parametrize("other", ["copied", "live", "foreign"])
+def test_setup_leaves_the_marker_of_another_job(job, settings, other):
+    """One that was copied here, one of a job that is still there, and one of no job at all."""
+    new = renamed(settings, job)
+    if other == "copied":
+        state.save(job, {"root": "/srv/elsewhere"})
+    elif other == "live":
+        settings("blog")
+    else:
+        job.marker.write_text("../blog\n", encoding="utf-8")
+    main.setup()
+    with pytest.raises(Stop, match="tandem-file-sync mark blog-srv-uploads"):
+        guard.check_root(new)
+
+
+def test_a_person_may_mark_a_root_that_is_another_jobs(job, settings):
+    new = renamed(settings, job)
+    job.marker.unlink()
+    job.marker.symlink_to("/etc/hostname")
+    main.mark(new, first=False)
+    guard.check_root(new)
+    assert not job.marker.is_symlink()
+
+
+def test_a_pipe_for_a_marker_keeps_nobody_waiting(job, settings):
+    job.marker.unlink()
+    os.mkfifo(job.marker)
+    assert guard.marked_for(job) == ""
 
 
 def test_a_missing_root_is_refused(job):

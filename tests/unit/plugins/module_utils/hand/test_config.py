@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.client import peer_command
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.config import AtlasPort, HandConfig
+from ansible_collections.tandem.lemp.plugins.module_utils.seed.mariadb import Donor
 
 WRITTEN: dict[str, Any] = {
     "node": {"name": "node-a", "address": "198.51.100.11", "port": 3306},
@@ -46,6 +48,14 @@ def test_the_admin_ports_of_both_nodes(tmp_path: Path) -> None:
     assert found.atlas[0] == AtlasPort("198.51.100.11", 2345, "tandem", "secret three")
     assert len(found.atlas) == 2
     assert "secret" not in repr(found)
+
+
+def test_the_port_of_sshd_reaches_who_goes_to_the_peer(tmp_path: Path) -> None:
+    """An operations.json that was written before there was such a port means 22."""
+    for more, port in (({}, "22"), ({"ssh_port": 2222}, "2222")):
+        peer = load(tmp_path, **more).peer
+        for argv in (peer_command(peer), Donor(peer.address, port=peer.ssh_port).argv()):
+            assert f"Port={port}" in argv and "HostKeyAlias=198.51.100.12" in argv
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:

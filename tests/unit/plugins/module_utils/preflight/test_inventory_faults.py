@@ -175,6 +175,8 @@ SITES = [
         "'root' cannot be its database user",
     ),
     ({"database": {"name": "mysql", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"}}, "'mysql' cannot be its database"),
+    ({"database": {"name": "test", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"}}, "'test' cannot be its database: MariaDB lets anybody"),
+    ({"database": {"name": "tandem", "user": "blog", "password": "vz6Yd0qTjw2mXk4L"}}, "'tandem' cannot be its database: the pair keeps"),
     ({"database": {"name": "blog", "user": "blog"}}, "its database has no password"),
     ({"application": "joomla"}, "application 'joomla' is not known. Choose none or wordpress"),
     ({"database": None}, "wordpress needs a database"),
@@ -201,6 +203,43 @@ def test_two_sites_share_nothing() -> None:
     found = faults(nodes)
     for shared in ("name blog", "php_port 9000", "user site-blog", "database blog", "server name blog.ex"):
         assert any(f"the {shared}" in fault and "is used by blog and blog" in fault for fault in found), shared
+
+
+ROOTS = [
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/news"}, 0),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/shopping"}, 0),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/news", "sync": ["/srv/files/news"]}, 0),
+    ({"root": "/srv/www", "sync": ["/srv/www/uploads"]}, {"root": "/srv/shop", "sync": ["/srv/shop/uploads"]}, 0),
+    ({"root": "/srv/www"}, {"root": "/srv/www/shop"}, 1),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www"}, 1),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/shop"}, 1),
+    ({"root": "/srv/www/shop"}, {"root": "/srv/www/news", "sync": ["/srv/www/shop/news"]}, 1),
+    ({"root": "/srv/www/shop", "sync": ["/srv/www"]}, {"root": "/srv/news/news"}, 0),
+    ({"root": "/srv/shop/shop", "sync": ["/srv/www"]}, {"root": "/srv/www/news"}, 1),
+]
+
+
+@pytest.mark.parametrize(("one", "two", "count"), ROOTS, ids=str)
+def test_no_site_lies_in_another_one(one: dict[str, Any], two: dict[str, Any], count: int) -> None:
+    nodes = good()
+    keys: dict[str, Any] = {"application": "none", "database": None, "sync": []}
+    for variables in nodes.values():
+        variables["tandem_sites"] = [
+            {**SITE, **keys, "name": name, "server_names": [f"{name}.example.com"], "user": f"site-{name}", "php_port": port, **change}
+            for name, port, change in (("shop", 9001, one), ("news", 9002, two))
+        ]
+    found = faults(nodes)
+    assert len(found) == count, found
+    assert all("site shop" in fault and "site news" in fault and "lie in one another" in fault for fault in found)
+
+
+@pytest.mark.parametrize(("given", "said"), [(2222, ""), ("2222", ""), (0, "1 to 65535"), (65536, "1 to 65535"), ("ssh", "not a whole number")])
+def test_the_port_of_sshd_is_a_port(given: Any, said: str) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_ssh_port"] = given
+    found = [fault for fault in faults(nodes) if "tandem_ssh_port is" in fault]
+    assert len(found) == bool(said) and all(said in fault for fault in found)
 
 
 def test_values_that_have_to_be_equal_are_shown_when_they_differ() -> None:

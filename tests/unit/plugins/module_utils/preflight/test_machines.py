@@ -24,7 +24,7 @@ NODES: dict[str, dict[str, Any]] = {
         "tandem_inside_vip": "198.51.100.100",
         "tandem_database_engine": "mariadb",
         "tandem_management_networks": ["203.0.113.0/24"],
-        "tandem_sites": [{"name": "blog", "php_port": 9000}],
+        "tandem_sites": [{"name": "blog", "user": "site-blog", "php_port": 9000}],
     }
     for name, number in (("node-a", 11), ("node-b", 12))
 }
@@ -58,6 +58,7 @@ def machine(number: int) -> dict[str, Any]:
             {"address": "127.0.0.1", "port": 6446, "processes": ["haproxy"]},
             {"address": f"198.51.100.{number}", "port": 9000, "processes": ["php-fpm8.2"]},
         ],
+        "homes": {"root": "/root", "site-blog": "/var/lib/tandem/sites/blog", "anna": "/home/anna"},
         "files_missing": [],
         "ssh_client": "203.0.113.5",
         "clock_offset": [-0.2, 0.1],
@@ -100,6 +101,7 @@ CHANGES = [
         "has no package mariadb-server. Set tandem_database_engine: mysql, or add",
     ),
     ({"packages_available": []}, "has no package mariadb-server. Add a package source"),
+    ({"homes": {"site-blog": "/home/blog"}}, "the account site-blog is there already, with the home /home/blog: it is no site's. Give site blog a user of"),
     ({"listeners": [{"address": "*", "port": 80, "processes": ["apache2"]}]}, "apache2 listens on port 80, which nginx needs. Stop it"),
     ({"listeners": [{"address": "::", "port": 9000, "processes": ["minio"]}]}, "minio listens on port 9000, which php-fpm of site blog needs."),
     ({"listeners": [{"address": "127.0.0.1", "port": 3306, "processes": ["ssh"]}]}, "ssh listens on port 3306, which the database needs."),
