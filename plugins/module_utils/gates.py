@@ -281,7 +281,7 @@ def _of_the_old(seen: SeenAlone, old: Node, peer_is_dead: bool, force_fence: boo
     )  # fmt: skip
     if seen.known is not None and seen.known.flavor == seen.new.server.transactions.flavor:
         here = seen.new.server.transactions
-        lacking = here.behind(seen.known)
+        lacking = here.lacks(seen.known)
         more = here - seen.known
         own = more if here.flavor == MYSQL else more.of_server(seen.new.server.server_id)
         if here.flavor == MYSQL and not old.server.running:

@@ -161,7 +161,7 @@ class Failover:
         if known is None:
             self.report.lost = "unknown"
             return
-        lacking = here.behind(known)
+        lacking = here.lacks(known)
         self.report.lost = f"{lacking} transactions: {known - here}" if lacking and self.wish.give_up_rescue else "none"
 
     def nothing_to_do(self) -> bool:
@@ -328,7 +328,7 @@ class Failover:
         return None
 
     def _lacking(self, known: GtidSet) -> int:
-        return GtidSet.parse(self.report.executed, self._engine()).behind(known)
+        return GtidSet.parse(self.report.executed, self._engine()).lacks(known)
 
     def _rescue(self) -> str:
         known = self._executed_of_old()

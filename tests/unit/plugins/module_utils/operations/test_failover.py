@@ -141,6 +141,17 @@ def test_two_that_diverged_are_not_mixed(make_world) -> None:
     assert "0-2-" in refused(failover(world))
 
 
+def test_what_two_wrote_that_diverged_is_counted_when_it_is_given_up(make_world) -> None:
+    """The survivor has written more since: its sequence is higher, and hides nothing."""
+    world = power_off(make_world())
+    world.nodes["node-a"].executed_text = "0-1-110"
+    world.nodes["node-b"].executed_text = world.nodes["node-b"].received = "0-1-100,0-2-120"
+    operation = failover(world)
+    assert "node-b lacks 10 transactions, node-a lacks 0-2-" in refused(operation)
+    world.end()
+    assert failover(world, give_up_rescue=True).run().lost == "10 transactions: 0-1-101..110"
+
+
 def test_other_data_are_refused(make_world, monkeypatch) -> None:
     world = power_off(make_world())
     observe = world.nodes["node-b"].observe
