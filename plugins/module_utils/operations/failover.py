@@ -201,18 +201,19 @@ class Failover:
             self._end()
             raise
         try:
-            self.report.result = "done"
             self.plan.run()
+            self.report.result = "done"
         except Undone:
             self.report.result = "undone"
             raise
-        except TandemError:
+        except BaseException:
+            # A mistake of ours too: the journals stay open, and each hand brings its node to an end.
             self.report.result = "half done"
             raise
         finally:
             self.report.steps = [record.as_dict() for record in self.plan.records]
             self.report.warnings += self.plan.warnings
-            if self.report.result != "half done":
+            if self.report.result in ("done", "undone"):
                 self._end()
         self.report.next = f"Rejoin {self.old_name} with playbooks/rejoin.yml when it is back. Its database starts closed."
         return self.report

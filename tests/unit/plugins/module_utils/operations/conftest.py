@@ -321,6 +321,7 @@ class World:
         self.violations: list[str] = []
         self.messages: list[str] = []
         self.die_at: tuple[int, str] | None = None
+        self.mistake_at: tuple[int, type[Exception]] | None = None  # message, and what the operation raises in place of it
         self.power_off_at: tuple[int, str, str] | None = None  # message, moment, node
         self.crash_at: tuple[int, str, str] | None = None  # message, moment, node whose server crashes; its hand lives
         self.dead = False
@@ -349,6 +350,8 @@ class World:
             node.state, node.writable = STOPPED, False
         if self.power_off_at is not None and self.power_off_at[:2] == (number, moment):
             self.lines[self.power_off_at[2]].power_off()
+        if moment == "before" and self.mistake_at is not None and self.mistake_at[0] == number:
+            raise self.mistake_at[1]("a mistake")
         if self.die_at == (number, moment):
             self.dead = True
             raise EngineDied
