@@ -54,9 +54,11 @@ STATUS = (
     "Uptime",
     "Rpl_semi_sync_source_status",
     "Rpl_semi_sync_source_clients",
+    "Rpl_semi_sync_source_wait_sessions",
     "Rpl_semi_sync_replica_status",
     "Rpl_semi_sync_master_status",
     "Rpl_semi_sync_master_clients",
+    "Rpl_semi_sync_master_wait_sessions",
     "Rpl_semi_sync_slave_status",
 )
 

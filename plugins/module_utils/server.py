@@ -291,6 +291,12 @@ class Server:
         clients = self.dialect.semi_sync(self._shown("SHOW GLOBAL STATUS", STATUS), "source", "clients")
         return int(clients[1]) if clients else 0
 
+    def waits_for_replica(self) -> bool:
+        """True: it takes writes, and commits wait in vain for a replica to have them at this moment."""
+        seen = self._shown("SHOW GLOBAL VARIABLES", ("read_only",))
+        waiting = self.dialect.semi_sync(self._shown("SHOW GLOBAL STATUS", STATUS), "source", "wait_sessions")
+        return not _on(seen.get("read_only", "ON")) and waiting is not None and int(waiting[1]) > 0
+
     def sessions(self, ours: t.Collection[str]) -> list[Session]:
         """Whoever is logged in, but for the server itself and the accounts given."""
         rows = self._connection.rows(self.dialect.show_sessions)

@@ -11,7 +11,7 @@ import time
 import typing as t
 import urllib.error
 import urllib.request
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ..connection import Connection, Endpoint
 from ..drill import rows, watching
@@ -33,6 +33,8 @@ _CANARY = "operation"
 _SESSIONS_POLL = 0.002
 _CLOSE_LOCK = 2
 _DUMPS_END = 5
+# What a commit takes that waits for nobody; clients may be held meanwhile.
+_COMMIT = 1
 Plain = dict[str, t.Any]
 
 
@@ -218,9 +220,10 @@ class Actions:
             )
         return {"executed": str(self._db().executed()), "reason": seen["reason"]}
 
-    def open(self, semi_sync: bool = True, forget: bool = True) -> None:
+    def open(self, semi_sync: bool | None = True, forget: bool = True) -> None:
         """Take writes; whatever comes from the source, if there is one, is not applied any more.
 
+        semi_sync: whether commits wait for a replica; None leaves that as it is.
         forget: the source as well. A server that is connecting to a dead machine needs 2 s for that; then forget_source does it later.
         """
         server = self._db()
@@ -246,11 +249,22 @@ class Actions:
     def semi_sync(self, source: bool) -> None:
         self._db().set_semi_sync(source=source, replica=True, timeout=self.config.semi_sync_timeout)
 
-    def prove_open(self, token: str) -> None:
-        """Raises OperationFailed unless an application can write here."""
-        seen = canary.write(self.config.canary(), _CANARY, token)
-        if not seen["written"]:
-            raise OperationFailed(f"{self.config.node.name} does not take writes: {seen['reason']}", "See playbooks/status.yml.")
+    def prove_open(self, token: str, may_wait: bool = False) -> str:
+        """Raises OperationFailed unless an application can write here.
+
+        may_wait: after something was taken back the replica may be dead, and commits wait for it: such a server is open too, and
+        whoever looks after semi-sync has to be let go on. Returns what is to be told of that; empty: nothing.
+        """
+        patient = self.config.canary()
+        for endpoint in (replace(patient, read_timeout=_COMMIT), patient) if may_wait else (patient,):
+            seen = canary.write(endpoint, _CANARY, token)
+            if seen["written"]:
+                return ""
+            if may_wait and seen["silent"] and self._db().waits_for_replica():
+                return f"{self.config.node.name} takes writes, and its commits wait for the replica."
+            if not seen["silent"]:
+                break
+        raise OperationFailed(f"{self.config.node.name} does not take writes: {seen['reason']}", "See playbooks/status.yml.")
 
     def canary_arrives(self, token: str, seconds: float) -> float:
         """Seconds until a canary of the other server is read here. Raises OperationFailed if it never is."""

@@ -276,8 +276,8 @@ class Failover:
         if seen is None or self.old is None:
             return
         if seen.writable:
-            self.old.call("open")
-            self.old.call("prove_open", token=f"undo {self.report.operation}"[:64])
+            self.old.call("open", semi_sync=None)
+            self.plan.warn(self.old.call("prove_open", token=f"undo {self.report.operation}"[:64], may_wait=True))
         elif seen.state == UNKNOWN or self._unit["state"] in ("activating", "deactivating", "reloading"):
             self.old.call("start_unit")
 

@@ -284,8 +284,9 @@ class Switchover:
         return t.cast(str, closed["reason"])
 
     def _reopen(self) -> None:
-        self.old.call("open")
-        self.old.call("prove_open", token=f"undo {self.report.operation}")
+        # As it was: where semi-sync was off, a commit would wait in vain.
+        self.old.call("open", semi_sync=None)
+        self.plan.warn(self.old.call("prove_open", token=f"undo {self.report.operation}", may_wait=True))
 
     def _catch_up(self) -> None:
         self._wait(self.report.executed, self.plan.left(_CATCH_UP))

@@ -50,6 +50,8 @@ class Node:
         self.files: dict[str, bytes] = {}
         self.done: list[str] = []
         self.fail_at = ""
+        self.semi_sync_was: list[bool | None] = []
+        self.commits_wait = False
 
     @property
     def peer(self) -> Node:
@@ -178,6 +180,7 @@ class Node:
     def open(self, semi_sync=True, forget=True):
         if self.state != RUNNING:
             raise OperationFailed("It does not run.")
+        self.semi_sync_was.append(semi_sync)
         if forget:
             self.source = ""
         self.set_open(True)
@@ -185,9 +188,14 @@ class Node:
     def forget_source(self):
         self.source = ""
 
-    def prove_open(self, token):
+    def prove_open(self, token, may_wait=False):
         if not self.writable:
             raise OperationFailed("It is closed.")
+        if not self.commits_wait:
+            return ""
+        if not may_wait:
+            raise OperationFailed("It does not take writes: the commit waits.")
+        return f"{self.name} waits for its replica."
 
     def semi_sync(self, source):
         return None

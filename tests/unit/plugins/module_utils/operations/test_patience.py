@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.client import HandLost
 from ansible_collections.tandem.lemp.plugins.module_utils.operations import switchover
-from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone
+from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone, Undone
 
 REFUSED_BY_THE_PROXY = 10.0
 HOLDS = ["hold", "drain", "wait_for"]
@@ -78,3 +78,36 @@ def test_a_close_that_takes_its_time_is_not_given_up(make_world) -> None:
     """The server itself gives up waiting for a lock; a hand that is lost meanwhile would take back where nobody sees it."""
     _operation, _error, seconds = switch(make_world(), "close", frozen="node-a", max_pause=1.0)
     assert seconds > 1 + 2 * 2
+
+
+def test_an_old_primary_whose_commits_wait_for_the_dead_one_is_open_again(make_world) -> None:
+    """The journal ends, so that its agent may let it go on alone. Semi-sync is as it was."""
+    world = make_world()
+    old, new = world.nodes["node-a"], world.nodes["node-b"]
+
+    def dies(transactions, seconds):
+        if new.holds:
+            old.commits_wait = True
+            raise OperationFailed("It died.")
+        new.executed_text = transactions
+
+    new.wait_for = dies
+    operation = switchover.Switchover(world.line("node-a"), world.line("node-b"), switchover.Wish())
+    with pytest.raises(Undone):
+        operation.run()
+    assert (operation.report.result, operation.report.warnings) == ("undone", ["node-a waits for its replica."])
+    assert world.open_nodes() == ["node-a"] and old.semi_sync_was == [None]
+    world.end()
+    assert not any(line.failed for line in world.lines.values())
+
+
+def test_a_hand_that_takes_back_alone_says_the_same(make_world) -> None:
+    world = make_world()
+    old = world.nodes["node-a"]
+    line = world.line("node-a")
+    line.call("begin", operation="20261121T100000Z-0001", kind="switchover", old="node-a", new="node-b")
+    line.call("close")
+    old.commits_wait = True
+    line.break_off()
+    assert not line.failed and world.open_nodes() == ["node-a"] and old.semi_sync_was == [None]
+    assert world.line("node-a").call("hello")["unfinished"] == []
