@@ -11,7 +11,7 @@ import time
 import typing as t
 import urllib.error
 import urllib.request
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from ..connection import Connection, Endpoint
 from ..drill import rows, watching
@@ -33,8 +33,6 @@ _CANARY = "operation"
 _SESSIONS_POLL = 0.002
 _CLOSE_LOCK = 2
 _DUMPS_END = 5
-# What a commit takes that waits for nobody; clients may be held meanwhile.
-_COMMIT = 1
 Plain = dict[str, t.Any]
 
 
@@ -83,8 +81,9 @@ class Actions:
         return str(self._db().executed())
 
     def sessions(self) -> list[Plain]:
-        """Sessions of applications."""
-        return [asdict(session) for session in self._db().sessions(self.config.own_accounts)]
+        """Sessions of applications, and of administrators."""
+        server = self._db()
+        return [asdict(session) for session in (*server.sessions(self.config.own_accounts), *server.administrators())]
 
     def traffic(self, server: str) -> Plain:
         proxy = self._maybe_proxy()
@@ -252,19 +251,12 @@ class Actions:
     def prove_open(self, token: str, may_wait: bool = False) -> str:
         """Raises OperationFailed unless an application can write here.
 
-        may_wait: after something was taken back the replica may be dead, and commits wait for it: such a server is open too, and
-        whoever looks after semi-sync has to be let go on. Returns what is to be told of that; empty: nothing.
+        may_wait: see canary.write_or_wait. Returns what is to be told of a commit that waits; empty: nothing.
         """
-        patient = self.config.canary()
-        for endpoint in (replace(patient, read_timeout=_COMMIT), patient) if may_wait else (patient,):
-            seen = canary.write(endpoint, _CANARY, token)
-            if seen["written"]:
-                return ""
-            if may_wait and seen["silent"] and self._db().waits_for_replica():
-                return f"{self.config.node.name} takes writes, and its commits wait for the replica."
-            if not seen["silent"]:
-                break
-        raise OperationFailed(f"{self.config.node.name} does not take writes: {seen['reason']}", "See playbooks/status.yml.")
+        seen = canary.write_or_wait(self.config.canary(), _CANARY, token, self._db().waits_for_replica if may_wait else None)
+        if not (seen["written"] or seen["waits"]):
+            raise OperationFailed(f"{self.config.node.name} does not take writes: {seen['reason']}", "See playbooks/status.yml.")
+        return f"{self.config.node.name} takes writes, and its commits wait for the replica." if seen["waits"] else ""
 
     def canary_arrives(self, token: str, seconds: float) -> float:
         """Seconds until a canary of the other server is read here. Raises OperationFailed if it never is."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ..connection import Connection, Endpoint
 from ..dialect import SCHEMA
@@ -16,6 +17,8 @@ _READ_ONLY = (1290, 1836, 4183)
 _NO_SUCH_TABLE = 1146
 # The library's own number: the answer did not come in time, or the connection broke.
 _SILENT = 2013
+# Seconds that a commit takes at most which waits for nobody; clients may be held meanwhile.
+_COMMIT = 1.0
 _TABLE = f"{SCHEMA}.canary"
 _CREATE = (
     f"CREATE TABLE IF NOT EXISTS {_TABLE} (name VARCHAR(64) NOT NULL PRIMARY KEY, token VARCHAR(64) NOT NULL,"
@@ -41,6 +44,21 @@ def write(endpoint: Endpoint, name: str, token: str) -> dict[str, t.Any]:
                 if error.code != _NO_SUCH_TABLE:
                     return _result(_reason(error), refused=error.code in _READ_ONLY, silent=error.code == _SILENT)
     return _result("The table of the canary cannot be made.")
+
+
+def write_or_wait(endpoint: Endpoint, name: str, token: str, waiting: t.Callable[[], bool] | None) -> dict[str, t.Any]:
+    """The same, and ``waits`` (bool: it would be written, and the commit waits for a replica).
+
+    waiting: whether the server takes writes and commits wait; None: that is not good enough. After something was taken back the
+    replica may be dead: such a server is open, and whoever looks after semi-sync has to be let go on.
+    """
+    for patience in (_COMMIT, endpoint.read_timeout) if waiting else (endpoint.read_timeout,):
+        seen = write(replace(endpoint, read_timeout=patience), name, token)
+        if not seen["silent"]:
+            break
+        if waiting is not None and waiting():
+            return {**seen, "waits": True}
+    return {**seen, "waits": False}
 
 
 def _result(reason: str, *, written: bool = False, refused: bool = False, silent: bool = False) -> dict[str, t.Any]:

@@ -290,6 +290,11 @@ class Switchover:
 
     def _catch_up(self) -> None:
         self._wait(self.report.executed, self.plan.left(_CATCH_UP))
+        if self.old.call("executed", _CLOSING) != self.report.executed:
+            raise OperationFailed(
+                f"{self.old.name} was written to after it was closed. An administrator (root) is working there: MariaDB's read_only does not stop one.",
+                "Let that end, then run this again.",
+            )
 
     def _commit(self) -> None:
         # The old one first: from here on it does not open again by itself, so the new one may.

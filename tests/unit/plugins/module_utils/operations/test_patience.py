@@ -111,3 +111,20 @@ def test_a_hand_that_takes_back_alone_says_the_same(make_world) -> None:
     line.break_off()
     assert not line.failed and world.open_nodes() == ["node-a"] and old.semi_sync_was == [None]
     assert world.line("node-a").call("hello")["unfinished"] == []
+
+
+def test_what_an_administrator_commits_after_the_close_takes_it_all_back(make_world) -> None:
+    """MariaDB's read_only does not stop root: what it wrote would be on the old primary only."""
+    world = make_world()
+    old, new = world.nodes["node-a"], world.nodes["node-b"]
+
+    def commits_meanwhile(transactions, seconds):
+        new.executed_text = new.received = transactions
+        if not old.writable:
+            old.executed_text = "0-1-101"
+
+    new.wait_for = commits_meanwhile
+    operation = switchover.Switchover(world.line("node-a"), world.line("node-b"), switchover.Wish())
+    with pytest.raises(Undone, match="node-a was written to after it was closed.*An administrator"):
+        operation.run()
+    assert world.open_nodes() == ["node-a"] and not world.violations and not old.holds
