@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import time
 import typing as t
 import urllib.error
@@ -17,7 +16,9 @@ from ..connection import Connection, Endpoint
 from ..drill import rows, watching
 from ..errors import NotYet, OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, GtidSet
+from ..inspection import left_out
 from ..operations.attaching import Source
+from ..room import free_if_known
 from ..runner import Runner
 from ..server import Server, look
 from ..state import ABSENT, STOPPED
@@ -65,7 +66,7 @@ class Actions:
             "holds_vips": vip.held(self.config.vips, self._runner),
             "holds_any_vip": vip.held_any(self.config.vips, self._runner),
             "proxy": self._proxy_state(),
-            "disk_free": _disk_free(self.config.datadir),
+            "disk_free": free_if_known(self.config.datadir),
         }
 
     def _proxy_state(self) -> Plain | None:
@@ -373,6 +374,10 @@ class Actions:
         """What is wrong with the accounts that an operation needs: this node's at the peer, the canary's here."""
         return evidence.logins(self.config)
 
+    def left_out(self) -> list[str]:
+        """Filters and a delay of replication that are set on this node's server."""
+        return left_out(self.config.root())
+
     def unit(self) -> Plain:
         """The service of the database: its state, how often systemd has restarted it, and for how long it has been down (s)."""
         wanted = "ActiveState,SubState,NRestarts,InactiveEnterTimestampMonotonic,ActiveEnterTimestampMonotonic"
@@ -493,11 +498,3 @@ class Actions:
         if self._server is None:
             self._server = Server.at(self.config.root())
         return self._server
-
-
-def _disk_free(directory: str) -> int | None:
-    """Bytes, or None where it cannot be told."""
-    try:
-        return shutil.disk_usage(directory).free
-    except OSError:
-        return None

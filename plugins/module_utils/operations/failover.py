@@ -120,6 +120,7 @@ class Failover:
         )
         self.report.gates = [gate.as_dict() for gate in gates]
         self._tell_loss(new.server.transactions)
+        self._tell_left_out(new.server)
         return gates
 
     def _look_at_old(self) -> Node | None:
@@ -163,6 +164,18 @@ class Failover:
             return
         lacking = here.lacks(known)
         self.report.lost = f"{lacking} transactions: {known - here}" if lacking and self.wish.give_up_rescue else "none"
+
+    def _tell_left_out(self, server: ServerState) -> None:
+        """Only told: what never arrived does not come by waiting, and somebody chose it."""
+        if not server.running or server.writable:
+            return
+        try:
+            found = self.new.call("left_out")
+        except TandemError as error:
+            self.report.warnings.append(f"Whether replication leaves anything out on {self.new.name} cannot be seen: {error}")
+            return
+        if found:
+            self.report.warnings.append(f"What replication leaves out never came to {self.new.name}: {'; '.join(found)}.")
 
     def nothing_to_do(self) -> bool:
         """The survivor takes writes already, and the other one surely does not."""

@@ -105,7 +105,8 @@ class Switchover:
             new_sessions=self._sessions(self.new, new),
             new_disk_free=new["disk_free"],
             proxies={self.old.name: old["proxy"], self.new.name: new["proxy"]},
-            logins=self._logins(old, new),
+            logins=self._of_both("logins", old, new),
+            left_out=self._of_both("left_out", old, new),
         )
         gates = [*of_switchover(seen, self.wish.limits), self._pause_gate()]
         self.report.gates = [gate.as_dict() for gate in gates]
@@ -115,11 +116,11 @@ class Switchover:
         return Gate("max-pause", 0 < self.wish.max_pause <= _LONGEST_PAUSE, f"{self.wish.max_pause:g} s", f"more than 0 and at most {_LONGEST_PAUSE:g} s",
                     "A client that has waited for 10 s is refused. Set another max_pause.")  # fmt: skip
 
-    def _logins(self, old: dict[str, t.Any], new: dict[str, t.Any]) -> dict[str, list[str]]:
+    def _of_both(self, what: str, old: dict[str, t.Any], new: dict[str, t.Any]) -> dict[str, list[str]]:
         """Asked where both databases run; where one does not, that is said already."""
         if not (old["server"]["state"] == new["server"]["state"] == "running"):
             return {}
-        return dict(zip((self.old.name, self.new.name), both(self.old, self.new, "logins"), strict=True))
+        return dict(zip((self.old.name, self.new.name), both(self.old, self.new, what), strict=True))
 
     @staticmethod
     def _sessions(hand: HandClient, observed: dict[str, t.Any]) -> tuple[Session, ...]:

@@ -52,6 +52,7 @@ class Node:
         self.fail_at = ""
         self.semi_sync_was: list[bool | None] = []
         self.commits_wait = False
+        self.filters: list[str] = []
 
     @property
     def peer(self) -> Node:
@@ -112,6 +113,9 @@ class Node:
 
     def logins(self):
         return []
+
+    def left_out(self):
+        return self.filters
 
     def unit(self):
         return {"state": self.unit_state, "sub": "", "restarts": 0, "down": None}

@@ -161,6 +161,21 @@ def test_other_data_are_refused(make_world, monkeypatch) -> None:
     assert "was never a replica here" in refused(failover(world))
 
 
+def test_what_replication_leaves_out_is_told_and_keeps_nothing_from_happening(make_world) -> None:
+    world = power_off(make_world())
+    world.nodes["node-b"].filters = ["replicate_ignore_table = blog.cache", "it stays 60 s behind"]
+    report = failover(world).run()
+    assert report.warnings == ["What replication leaves out never came to node-b: replicate_ignore_table = blog.cache; it stays 60 s behind."]
+    assert world.open_nodes() == ["node-b"]
+
+
+def test_a_survivor_that_does_not_say_is_opened_all_the_same(make_world) -> None:
+    world = power_off(make_world())
+    world.nodes["node-b"].fail_at = "left_out"
+    report = failover(world).run()
+    assert "cannot be seen" in report.warnings[0] and world.open_nodes() == ["node-b"]
+
+
 def test_twice_does_nothing_the_second_time(make_world) -> None:
     world = power_off(make_world())
     failover(world).run()

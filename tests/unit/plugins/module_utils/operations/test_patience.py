@@ -125,6 +125,6 @@ def test_what_an_administrator_commits_after_the_close_takes_it_all_back(make_wo
 
     new.wait_for = commits_meanwhile
     operation = switchover.Switchover(world.line("node-a"), world.line("node-b"), switchover.Wish())
-    with pytest.raises(Undone, match="node-a was written to after it was closed.*An administrator"):
+    with pytest.raises(Undone, match=r"node-a was written to after it was closed.*An administrator"):
         operation.run()
     assert world.open_nodes() == ["node-a"] and not world.violations and not old.holds

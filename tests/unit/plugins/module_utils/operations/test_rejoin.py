@@ -92,7 +92,7 @@ def broken_off_before_the_copy_was_adopted(machine: Machine) -> None:
 @pytest.mark.parametrize("broken_off", [broken_off_while_names_moved, broken_off_before_the_copy_was_adopted])
 def test_the_data_from_before_are_back_before_they_are_judged(machine: Machine, broken_off) -> None:
     broken_off(machine)
-    with pytest.raises(Refused, match="node-b has 1 transaction that node-a never had. Nothing was replaced"):
+    with pytest.raises(Refused, match=r"node-b has 1 transaction that node-a never had. Nothing was replaced"):
         call(machine)
     assert machine.running and (machine.path / "gtid").read_text(encoding="ascii") == f"0-11-7,{ERRANT}"
     assert not DataDirectory(str(machine.path)).interrupted()
