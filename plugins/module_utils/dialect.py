@@ -54,9 +54,11 @@ STATUS = (
     "Uptime",
     "Rpl_semi_sync_source_status",
     "Rpl_semi_sync_source_clients",
+    "Rpl_semi_sync_source_wait_sessions",
     "Rpl_semi_sync_replica_status",
     "Rpl_semi_sync_master_status",
     "Rpl_semi_sync_master_clients",
+    "Rpl_semi_sync_master_wait_sessions",
     "Rpl_semi_sync_slave_status",
 )
 
@@ -161,7 +163,7 @@ class Dialect:
 
     @property
     def show_sessions(self) -> str:
-        """Id, user, command, seconds, statement and whether a transaction is open, of every session."""
+        """Id, user, command, seconds, statement, whether a transaction is open and how many rows it has changed, of every session."""
         table = "information_schema.processlist"
         if self.engine == MYSQL and self.version >= (8, 0, 22):
             table = "performance_schema.processlist"
@@ -169,7 +171,7 @@ class Dialect:
         return (
             f"SELECT p.id AS id, p.user AS user, p.command AS command, {seconds} AS seconds, p.info AS statement,"
             " x.trx_mysql_thread_id IS NOT NULL AS in_transaction,"
-            f" TIMESTAMPDIFF(MICROSECOND, x.trx_started, NOW(6)) / 1000000 AS transaction_seconds FROM {table} p"
+            f" TIMESTAMPDIFF(MICROSECOND, x.trx_started, NOW(6)) / 1000000 AS transaction_seconds, x.trx_rows_modified AS modified FROM {table} p"
             " LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = p.id"
             " WHERE p.command NOT LIKE 'Binlog Dump%' AND p.id <> CONNECTION_ID()"
         )

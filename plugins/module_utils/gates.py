@@ -57,6 +57,7 @@ class Seen:
     new_disk_free: int | None = None
     proxies: t.Mapping[str, t.Mapping[str, t.Any] | None] | None = None  # by node
     logins: t.Mapping[str, t.Sequence[str]] | None = None  # by node: accounts that cannot log in
+    left_out: t.Mapping[str, t.Sequence[str]] | None = None  # by node: filters and a delay of replication
 
 
 def of_switchover(seen: Seen, limits: Limits) -> list[Gate]:
@@ -77,6 +78,7 @@ def of_switchover(seen: Seen, limits: Limits) -> list[Gate]:
         *_work(seen, limits),
         *_traffic(seen),
         *_logins(seen),
+        *_left_out(seen),
     ]  # fmt: skip
     return gates
 
@@ -159,6 +161,14 @@ def _logins(seen: Seen) -> list[Gate]:
         Gate(f"accounts-{name}", not wrong, "; ".join(wrong) or "replication and canary log in",
              f"the accounts that {name} needs log in", "Run playbooks/database.yml: it sets them right.")
         for name, wrong in (seen.logins or {}).items()
+    ]  # fmt: skip
+
+
+def _left_out(seen: Seen) -> list[Gate]:
+    return [
+        Gate(f"filters-{name}", not found, "; ".join(found) or "none", f"{name} replicates everything, without a delay",
+             "Remove that from its configuration, and copy the replica anew: what was left out never arrived. See playbooks/check.yml.")
+        for name, found in (seen.left_out or {}).items()
     ]  # fmt: skip
 
 
@@ -281,7 +291,7 @@ def _of_the_old(seen: SeenAlone, old: Node, peer_is_dead: bool, force_fence: boo
     )  # fmt: skip
     if seen.known is not None and seen.known.flavor == seen.new.server.transactions.flavor:
         here = seen.new.server.transactions
-        lacking = here.behind(seen.known)
+        lacking = here.lacks(seen.known)
         more = here - seen.known
         own = more if here.flavor == MYSQL else more.of_server(seen.new.server.server_id)
         if here.flavor == MYSQL and not old.server.running:

@@ -8,6 +8,7 @@ Every question is asked on its own. One that is refused leaves None, and its rea
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 import time
@@ -376,6 +377,15 @@ def _ask(asking: _Asking) -> Inspection:
         certificate_ends=status.get("ssl_server_not_after", ""),
         unseen=asking.unseen,
     )
+
+
+def left_out(endpoint: Endpoint) -> list[str]:
+    """What replication is told to leave out or to delay on one server, in words. Raises what asking it raises."""
+    with contextlib.closing(Connection(endpoint)) as connection:
+        asking = _Asking(connection)
+        found = [f"{name} = {value}" for name, value in sorted(asking.filters(asking.shown("VARIABLES", _SETTINGS)).items())]
+        delay = asking.delay()
+    return [*found, *([f"it stays {delay} s behind"] if delay else [])]
 
 
 def try_login(endpoint: Endpoint) -> Login:

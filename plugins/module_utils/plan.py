@@ -101,6 +101,10 @@ class Plan:
             )
         return min(most, left)
 
+    def warn(self, text: str) -> None:
+        """Tell it in the report; empty: there is nothing to tell."""
+        self.warnings += filter(None, [text])
+
     def run(self) -> None:
         """Raises Undone, HalfDone, or nothing. Failures of steps after the point of no return are in ``warnings``."""
         self._began = self.clock()

@@ -21,6 +21,14 @@ def free(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def free_if_known(directory: str) -> int | None:
+    """Bytes, or None where it cannot be told."""
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return None
+
+
 def require_rest(path: Path) -> None:
     """While something grows there: somebody else may be filling the disk. Raises OperationFailed."""
     left = free(path)

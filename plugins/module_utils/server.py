@@ -23,7 +23,8 @@ _NO_SUCH_THREAD = 1094
 _LOCK_WAIT = 1205
 # Seconds for which closing waits for what has written and not committed; others wait meanwhile.
 _CLOSE_LOCK = 5
-_SERVERS_OWN = ("root", "system user", "event_scheduler", "unauthenticated user", "mysql.session", "mysql.sys", "debian-sys-maint", "")
+_ADMINISTRATORS = ("root", "debian-sys-maint")
+_SERVERS_OWN = (*_ADMINISTRATORS, "system user", "event_scheduler", "unauthenticated user", "mysql.session", "mysql.sys", "")
 _TRANSACTIONS = ("gtid_executed", "gtid_binlog_state", "gtid_slave_pos")
 _LOOK_PAUSE = 0.003
 _DUMPS = "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
@@ -291,22 +292,26 @@ class Server:
         clients = self.dialect.semi_sync(self._shown("SHOW GLOBAL STATUS", STATUS), "source", "clients")
         return int(clients[1]) if clients else 0
 
+    def waits_for_replica(self) -> bool:
+        """True: it takes writes, and commits wait in vain for a replica to have them at this moment."""
+        seen = self._shown("SHOW GLOBAL VARIABLES", ("read_only",))
+        waiting = self.dialect.semi_sync(self._shown("SHOW GLOBAL STATUS", STATUS), "source", "wait_sessions")
+        return not _on(seen.get("read_only", "ON")) and waiting is not None and int(waiting[1]) > 0
+
     def sessions(self, ours: t.Collection[str]) -> list[Session]:
-        """Whoever is logged in, but for the server itself and the accounts given."""
-        rows = self._connection.rows(self.dialect.show_sessions)
-        found = [
-            Session(
-                id=int(row["id"]),
-                user=str(row["user"]),
-                idle=str(row["command"]) == "Sleep",
-                seconds=float(row["seconds"] or 0),
-                in_transaction=bool(row["in_transaction"]),
-                statement=str(row["statement"] or "")[:200],
-                transaction_seconds=None if row["transaction_seconds"] is None else float(row["transaction_seconds"]),
-            )
-            for row in rows
-        ]
+        """Whoever is logged in, but for the server itself, its administrators and the accounts given."""
+        found = [Session.from_row(row) for row in self._connection.rows(self.dialect.show_sessions)]
         return [session for session in found if session.user not in ours and session.user not in _SERVERS_OWN]
+
+    def administrators(self) -> list[Session]:
+        """The others who are logged in as an administrator. How long their transactions are open is told of those that have written.
+
+        MariaDB's read_only does not stop these. A dump, and whatever else only reads in one transaction, is in nobody's way.
+        """
+        rows = self._connection.rows(self.dialect.show_sessions)
+        return [
+            Session.from_row(row if row["modified"] else {**row, "transaction_seconds": None}) for row in rows if str(row["user"]) in _ADMINISTRATORS
+        ]
 
     def kill(self, session: int) -> None:
         """End one session; it may have ended by itself."""

@@ -62,6 +62,19 @@ class Session:
     statement: str = ""
     transaction_seconds: float | None = None
 
+    @classmethod
+    def from_row(cls, row: t.Mapping[str, t.Any]) -> Session:
+        """A row of Dialect.show_sessions."""
+        return cls(
+            id=int(row["id"]),
+            user=str(row["user"]),
+            idle=str(row["command"]) == "Sleep",
+            seconds=float(row["seconds"] or 0),
+            in_transaction=bool(row["in_transaction"]),
+            statement=str(row["statement"] or "")[:200],
+            transaction_seconds=None if row["transaction_seconds"] is None else float(row["transaction_seconds"]),
+        )
+
     @property
     def between(self) -> bool:
         """Nothing is lost if it is closed now."""

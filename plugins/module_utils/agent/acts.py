@@ -212,7 +212,7 @@ class Acts:
         if told is not None and told.retrieved:
             # What was received counts: it is applied before anybody opens.
             has = has | GtidSet.parse(told.retrieved, mine.server.engine)
-        return Compared(not has.behind(theirs.server.transactions), bool(errant_of(mine, theirs)) if theirs.server.writable else None)
+        return Compared(not has.lacks(theirs.server.transactions), bool(errant_of(mine, theirs)) if theirs.server.writable else None)
 
     @contextlib.contextmanager
     def _lent(self, name: str) -> t.Iterator[HandClient]:

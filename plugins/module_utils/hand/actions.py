@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import time
 import typing as t
 import urllib.error
@@ -17,7 +16,9 @@ from ..connection import Connection, Endpoint
 from ..drill import rows, watching
 from ..errors import NotYet, OperationFailed, Refused, TandemError
 from ..gtid import MARIADB, GtidSet
+from ..inspection import left_out
 from ..operations.attaching import Source
+from ..room import free_if_known
 from ..runner import Runner
 from ..server import Server, look
 from ..state import ABSENT, STOPPED
@@ -65,7 +66,7 @@ class Actions:
             "holds_vips": vip.held(self.config.vips, self._runner),
             "holds_any_vip": vip.held_any(self.config.vips, self._runner),
             "proxy": self._proxy_state(),
-            "disk_free": _disk_free(self.config.datadir),
+            "disk_free": free_if_known(self.config.datadir),
         }
 
     def _proxy_state(self) -> Plain | None:
@@ -81,8 +82,9 @@ class Actions:
         return str(self._db().executed())
 
     def sessions(self) -> list[Plain]:
-        """Sessions of applications."""
-        return [asdict(session) for session in self._db().sessions(self.config.own_accounts)]
+        """Sessions of applications, and of administrators."""
+        server = self._db()
+        return [asdict(session) for session in (*server.sessions(self.config.own_accounts), *server.administrators())]
 
     def traffic(self, server: str) -> Plain:
         proxy = self._maybe_proxy()
@@ -218,9 +220,10 @@ class Actions:
             )
         return {"executed": str(self._db().executed()), "reason": seen["reason"]}
 
-    def open(self, semi_sync: bool = True, forget: bool = True) -> None:
+    def open(self, semi_sync: bool | None = True, forget: bool = True) -> None:
         """Take writes; whatever comes from the source, if there is one, is not applied any more.
 
+        semi_sync: whether commits wait for a replica; None leaves that as it is.
         forget: the source as well. A server that is connecting to a dead machine needs 2 s for that; then forget_source does it later.
         """
         server = self._db()
@@ -246,11 +249,15 @@ class Actions:
     def semi_sync(self, source: bool) -> None:
         self._db().set_semi_sync(source=source, replica=True, timeout=self.config.semi_sync_timeout)
 
-    def prove_open(self, token: str) -> None:
-        """Raises OperationFailed unless an application can write here."""
-        seen = canary.write(self.config.canary(), _CANARY, token)
-        if not seen["written"]:
+    def prove_open(self, token: str, may_wait: bool = False) -> str:
+        """Raises OperationFailed unless an application can write here.
+
+        may_wait: see canary.write_or_wait. Returns what is to be told of a commit that waits; empty: nothing.
+        """
+        seen = canary.write_or_wait(self.config.canary(), _CANARY, token, self._db().waits_for_replica if may_wait else None)
+        if not (seen["written"] or seen["waits"]):
             raise OperationFailed(f"{self.config.node.name} does not take writes: {seen['reason']}", "See playbooks/status.yml.")
+        return f"{self.config.node.name} takes writes, and its commits wait for the replica." if seen["waits"] else ""
 
     def canary_arrives(self, token: str, seconds: float) -> float:
         """Seconds until a canary of the other server is read here. Raises OperationFailed if it never is."""
@@ -366,6 +373,10 @@ class Actions:
     def logins(self) -> list[str]:
         """What is wrong with the accounts that an operation needs: this node's at the peer, the canary's here."""
         return evidence.logins(self.config)
+
+    def left_out(self) -> list[str]:
+        """Filters and a delay of replication that are set on this node's server."""
+        return left_out(self.config.root())
 
     def unit(self) -> Plain:
         """The service of the database: its state, how often systemd has restarted it, and for how long it has been down (s)."""
@@ -487,11 +498,3 @@ class Actions:
         if self._server is None:
             self._server = Server.at(self.config.root())
         return self._server
-
-
-def _disk_free(directory: str) -> int | None:
-    """Bytes, or None where it cannot be told."""
-    try:
-        return shutil.disk_usage(directory).free
-    except OSError:
-        return None

@@ -32,10 +32,10 @@ class Node(t.Protocol):
 
     def reconnect(self) -> None: ...
     def observe(self) -> dict[str, t.Any]: ...
-    def open(self, semi_sync: bool = True) -> None: ...
+    def open(self, semi_sync: bool | None = True) -> None: ...
     def attach(self) -> None: ...
     def settle(self) -> None: ...
-    def prove_open(self, token: str) -> None: ...
+    def prove_open(self, token: str, may_wait: bool = False) -> str: ...
     def let_through(self, server: str, limit: int) -> None: ...
     def point_at(self, server: str, other: str, limit: int) -> dict[str, t.Any]: ...
     def watch_again(self, seconds: float = 5) -> None: ...
@@ -75,7 +75,7 @@ def _back(journal: Journal, node: Node, name: str, say: t.Callable[[str], None],
         node.start_unit()
     if "close" in done and name == request["old"]:
         try:
-            if not (_may_open(node, say, late) and _open_again(journal, node, say)):
+            if not (_may_open(node, say, late) and _open_again(journal, node, say, late)):
                 outcome = CLOSED
         except TandemError as error:
             failed = error
@@ -94,11 +94,14 @@ def _back(journal: Journal, node: Node, name: str, say: t.Callable[[str], None],
     return outcome
 
 
-def _open_again(journal: Journal, node: Node, say: t.Callable[[str], None]) -> bool:
+def _open_again(journal: Journal, node: Node, say: t.Callable[[str], None], late: bool) -> bool:
     say("opening the database again")
     try:
-        node.open()
-        node.prove_open(f"undo {journal.operation}"[:64])
+        # Semi-sync as it was; a server that was restarted since does not know any more, and starts without.
+        node.open(semi_sync=True if late else None)
+        warning = node.prove_open(f"undo {journal.operation}"[:64], may_wait=True)
+        if warning:
+            say(warning)
     except TandemError as error:
         if _is_dead(node, say, error):
             return False

@@ -28,9 +28,10 @@ _MAGIC = b"\xfebin"
 _HEADER = struct.Struct("<IBIIIH")  # time, type, server id, length, next position, flags
 # Types of events.
 _STOP, _ROTATE, _QUERY, _XID, _XA_PREPARE = 3, 4, 2, 16, 38
-_MYSQL_GTID, _MYSQL_PREVIOUS, _MYSQL_TAGGED = 33, 35, 42
+_MYSQL_GTID, _MYSQL_PREVIOUS, _MYSQL_PAYLOAD, _MYSQL_TAGGED = 33, 35, 40, 42
 _MARIADB_GTID, _MARIADB_LIST, _MARIADB_QUERY_COMPRESSED = 162, 163, 165
-_ENDS = {_QUERY, _XID, _XA_PREPARE, _MARIADB_QUERY_COMPRESSED}
+# A payload is a whole transaction, compressed: its end is inside.
+_ENDS = {_QUERY, _XID, _XA_PREPARE, _MYSQL_PAYLOAD, _MARIADB_QUERY_COMPRESSED}
 _CHECKSUM = 4
 _SMALL = 64 * 1024
 

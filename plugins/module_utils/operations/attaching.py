@@ -26,6 +26,7 @@ _PURGED = (1236, 13114)
 _DENIED = (1045, 1698)
 _POLL = 0.2
 _START_TIMEOUT = 60.0
+GO_BACK = "go back to the data from before an interrupted copy"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Local:
 def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome:
     """Attach; the outcome says what it took. Raises Refused with everything as it was."""
     directory = DataDirectory(local.datadir)
-    taken_up = [_take_up(local, source, directory, dry_run=dry_run)] if directory.interrupted() else []
+    taken_up = take_up(local, source, directory, dry_run=dry_run)
     if not dry_run:
         directory.drop_gone()
     # This one first: a replica seen after its source could seem to be ahead of it.
@@ -241,20 +242,22 @@ def _wait_until_healthy(local: Local, server: Server, source: Source) -> None:
         local.pause(_POLL)
 
 
-def _take_up(local: Local, source: Source, directory: DataDirectory, *, dry_run: bool) -> str:
-    """An earlier copy was killed half-way: keep it if it works, go back to the old data if not."""
+def take_up(local: Local, source: Source, directory: DataDirectory, *, dry_run: bool) -> list[str]:
+    """If an earlier copy was killed half-way: keep it if it works, go back to the old data if not. Returns what that took."""
+    if not directory.interrupted():
+        return []
     here, _password = local.observe()
     told = here.replication
     if here.running and told is not None and told.healthy and told.source_host == source.endpoint.host:
         if not dry_run:
             directory.keep_new()
-        return "remove the data from before the copy"
+        return ["remove the data from before the copy"]
     if not dry_run:
         local.say("an earlier copy was interrupted: going back to the data from before")
         local.service.stop()
         directory.restore()
         local.service.start()
-    return "go back to the data from before an interrupted copy"
+    return [GO_BACK]
 
 
 def require_copyable(local: Local, source: Source, here: ServerState) -> int:

@@ -120,6 +120,7 @@ class Failover:
         )
         self.report.gates = [gate.as_dict() for gate in gates]
         self._tell_loss(new.server.transactions)
+        self._tell_left_out(new.server)
         return gates
 
     def _look_at_old(self) -> Node | None:
@@ -161,8 +162,20 @@ class Failover:
         if known is None:
             self.report.lost = "unknown"
             return
-        lacking = here.behind(known)
+        lacking = here.lacks(known)
         self.report.lost = f"{lacking} transactions: {known - here}" if lacking and self.wish.give_up_rescue else "none"
+
+    def _tell_left_out(self, server: ServerState) -> None:
+        """Only told: what never arrived does not come by waiting, and somebody chose it."""
+        if not server.running or server.writable:
+            return
+        try:
+            found = self.new.call("left_out")
+        except TandemError as error:
+            self.report.warnings.append(f"Whether replication leaves anything out on {self.new.name} cannot be seen: {error}")
+            return
+        if found:
+            self.report.warnings.append(f"What replication leaves out never came to {self.new.name}: {'; '.join(found)}.")
 
     def nothing_to_do(self) -> bool:
         """The survivor takes writes already, and the other one surely does not."""
@@ -201,18 +214,19 @@ class Failover:
             self._end()
             raise
         try:
-            self.report.result = "done"
             self.plan.run()
+            self.report.result = "done"
         except Undone:
             self.report.result = "undone"
             raise
-        except TandemError:
+        except BaseException:
+            # A mistake of ours too: the journals stay open, and each hand brings its node to an end.
             self.report.result = "half done"
             raise
         finally:
             self.report.steps = [record.as_dict() for record in self.plan.records]
             self.report.warnings += self.plan.warnings
-            if self.report.result != "half done":
+            if self.report.result in ("done", "undone"):
                 self._end()
         self.report.next = f"Rejoin {self.old_name} with playbooks/rejoin.yml when it is back. Its database starts closed."
         return self.report
@@ -275,8 +289,8 @@ class Failover:
         if seen is None or self.old is None:
             return
         if seen.writable:
-            self.old.call("open")
-            self.old.call("prove_open", token=f"undo {self.report.operation}"[:64])
+            self.old.call("open", semi_sync=None)
+            self.plan.warn(self.old.call("prove_open", token=f"undo {self.report.operation}"[:64], may_wait=True))
         elif seen.state == UNKNOWN or self._unit["state"] in ("activating", "deactivating", "reloading"):
             self.old.call("start_unit")
 
@@ -328,7 +342,7 @@ class Failover:
         return None
 
     def _lacking(self, known: GtidSet) -> int:
-        return GtidSet.parse(self.report.executed, self._engine()).behind(known)
+        return GtidSet.parse(self.report.executed, self._engine()).lacks(known)
 
     def _rescue(self) -> str:
         known = self._executed_of_old()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from ..gtid import MARIADB, GtidSet
 from ..seed.datadir import DataDirectory
 from ..server import Server, look
 from ..state import STOPPED, ServerState
-from .attaching import Local, Source, as_data, attach, require_copyable
+from .attaching import GO_BACK, Local, Source, as_data, attach, require_copyable, take_up
 
 # Ways back.
 ATTACH = "attach"
@@ -48,10 +49,16 @@ def rejoin(
 
     replace: extra transactions may be saved and replaced by a copy. discard: also where they cannot be saved.
     """
-    actions = _start(local, dry_run=dry_run)
-    if actions and dry_run:
+    directory = DataDirectory(local.datadir)
+    # First: what an interrupted copy has left may not start, and says nothing of what this server has.
+    actions = take_up(local, source, directory, dry_run=dry_run)
+    if dry_run and GO_BACK in actions:
+        return Rejoined(ATTACH, "An earlier copy was interrupted; what its data are is seen when they are back.", actions=actions)
+    stopped = _start(local, dry_run=dry_run)
+    actions += stopped
+    if stopped and dry_run:
         return Rejoined(ATTACH, "Its database is stopped; what it has is seen when it runs.", actions=[*actions, f"follow {source.name}"])
-    here, there = as_data(DataDirectory(local.datadir), look(local.endpoint, local.datadir)), look(source.endpoint)
+    here, there = as_data(directory, look(local.endpoint, local.datadir)), look(source.endpoint)
     if not there.running:
         raise Refused(f"Whether {source.name} is the primary cannot be seen: {there.reason or there.state}", "See playbooks/status.yml.")
     if not there.writable:
@@ -114,15 +121,13 @@ def _copy(
 
 def _arm(source: Source, rejoined: Rejoined) -> None:
     """The primary waits for its replica again."""
-    server = Server.at(source.endpoint)
     try:
-        if not server.observe().semi_sync_source:
-            server.set_semi_sync(source=True, replica=True)
-            rejoined.actions.append(f"{source.name} waits for its replica again")
+        with contextlib.closing(Server.at(source.endpoint)) as server:
+            if not server.observe().semi_sync_source:
+                server.set_semi_sync(source=True, replica=True)
+                rejoined.actions.append(f"{source.name} waits for its replica again")
     except TandemError as error:
         rejoined.warnings.append(f"Semi-sync on {source.name} is not switched on: {error}")
-    finally:
-        server.close()
 
 
 def _count(errant: GtidSet) -> str:

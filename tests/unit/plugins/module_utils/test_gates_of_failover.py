@@ -127,6 +127,8 @@ def test_a_binary_log_that_cannot_be_read(given_up: bool, gate: list[str]) -> No
         ("0-1-105", "0-1-100", []),  # the old one has more
         ("0-1-100", "0-1-100,0-2-103", []),  # the survivor has more: it was the primary before
         ("0-1-105", "0-1-100,0-2-101", ["not-diverged"]),
+        ("0-1-110", "0-1-100,0-2-120", ["not-diverged"]),  # its sequence is higher, which hides nothing
+        ("0-1-100", "0-2-120", []),  # the survivor was made by a copy, and does not list who wrote before
         ("0-1-105", "0-1-100,0-7-50", []),  # an older server that the old one has forgotten
     ],
 )

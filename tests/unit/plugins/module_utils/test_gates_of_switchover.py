@@ -67,6 +67,8 @@ def test_a_whole_pair_passes() -> None:
         (seen(proxies={"node-a": PROXY, "node-b": {"servers": {}, "reason": "no answer"}}), ["proxy-node-b"]),
         (seen(proxies={"node-a": PROXY, "node-b": {**PROXY, "servers": {"node-a": "UP", "node-b": "UP"}}}), ["proxy-node-b"]),
         (seen(logins={"node-a": ["replication on node-b: Access denied"], "node-b": []}), ["accounts-node-a"]),
+        (seen(left_out={"node-a": [], "node-b": ["replicate_ignore_table = blog.cache"]}), ["filters-node-b"]),
+        (seen(left_out={"node-a": ["binlog_do_db = blog"], "node-b": ["it stays 60 s behind"]}), ["filters-node-a", "filters-node-b"]),
     ],
 )
 def test_one_thing_wrong_closes_its_gate(what: Seen, names: list[str]) -> None:

@@ -202,3 +202,28 @@ def test_what_a_source_has_sent_and_not_counted_yet() -> None:
     source = GtidSet.parse(f"{one}:1-100", MYSQL)
     more = GtidSet.parse(f"{one}:1-117:app:1,{other}:1", MYSQL) - source
     assert str(more.without_newest_of(one, source)) == f"{one}:app:1,{other}:1"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "count"),
+    [
+        ("0-1-100", "0-1-105", 5),
+        ("0-1-105", "0-1-100", 0),
+        ("0-1-100,0-2-120", "0-1-110", 10),  # both went on alone; the sequence here is higher
+        ("0-1-100,0-2-105", "0-1-110", 10),
+        ("0-2-140", "0-2-120,0-1-130", 10),  # the other one is a copy that wrote for the first time
+        ("0-2-120", "0-1-100", 0),  # a copy that does not list who wrote before
+        ("0-2-120", "0-1-100,0-2-110", 0),
+        ("0-1-100,0-2-120,5-1-7", "0-1-100,5-1-9", 2),
+        ("0-1-100,5-2-9", "0-1-110,5-1-4,5-2-3", 11),
+        ("", "0-1-3", 3),
+        ("0-1-3", "", 0),
+    ],
+)
+def test_what_another_server_wrote_is_not_hidden_by_what_this_one_wrote(here: str, there: str, count: int) -> None:
+    assert GtidSet.parse(here, MARIADB).lacks(GtidSet.parse(there, MARIADB)) == count
+
+
+def test_on_mysql_sets_say_it_exactly() -> None:
+    here, there = GtidSet.parse(f"{A}:1-100,{B}:1-20", MYSQL), GtidSet.parse(f"{A}:1-110", MYSQL)
+    assert here.lacks(there) == 10

@@ -22,6 +22,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.inspection import (
     Address,
     Event,
     inspect,
+    left_out,
     look_at_both,
     try_login,
 )
@@ -200,3 +201,16 @@ def test_whoever_takes_writes_is_looked_at_last(server, monkeypatch, writable_he
     assert order[-1] == last
     assert here == Node("server1", "192.0.2.11", here.server), "the address is what the server reports"
     assert there.address == "192.0.2.12"
+
+
+@pytest.mark.parametrize("version", [MARIADB, MYSQL])
+def test_what_replication_leaves_out_is_told_in_words(monkeypatch, version) -> None:
+    status = {"Replicate_Wild_Ignore_Table": "blog.tmp%", "Replicate_Do_DB": "", "SQL_Delay": 60}
+    scripted = Scripted(version, {
+        r"GLOBAL VARIABLES": [{"Variable_name": "binlog_format", "Value": "ROW"}, {"Variable_name": "replicate_do_db", "Value": ""}],
+        r"SHOW (BINARY LOG|MASTER) STATUS": [{"File": "binlog.000001", "Binlog_Do_DB": "", "Binlog_Ignore_DB": "cache"}],
+        r"SHOW (REPLICA|SLAVE) STATUS": [status],
+    })  # fmt: skip
+    monkeypatch.setattr(inspection_module, "Connection", scripted)
+    assert left_out(Endpoint(socket="/s")) == ["binlog_ignore_db = cache", "replicate_wild_ignore_table = blog.tmp%", "it stays 60 s behind"]
+    assert scripted.asked[-1] == "closed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Acts
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.serve import Hand
+from ansible_collections.tandem.lemp.plugins.module_utils.state import ServerState
 
 
 class Node:
@@ -98,3 +100,16 @@ def test_a_hand_that_is_ready_to_kill_and_has_gone_is_replaced(acts: Acts, node:
     acts.warm(peer=False)
     assert acts.kill() == "killed"
     assert node.killed == 2
+
+
+@pytest.mark.parametrize(("mine", "theirs", "ahead"), [("0-1-100", "0-1-100", True), ("0-1-100,0-2-120", "0-1-110", False)])
+def test_two_that_went_on_alone_are_both_not_ahead(monkeypatch: pytest.MonkeyPatch, mine: str, theirs: str, ahead: bool) -> None:
+    gtids = {"node-a": mine, "node-b": theirs}
+
+    @contextlib.contextmanager
+    def lent(_acts: Acts, name: str) -> Iterator[SimpleNamespace]:
+        server = ServerState(state="running", engine="mariadb", gtid=gtids[name], read_only=True)
+        yield SimpleNamespace(call=lambda _what: {"address": "192.0.2.1", "server": server.as_dict()})
+
+    monkeypatch.setattr(Acts, "_lent", lent)
+    assert Acts("node-a", "node-b", "", "").compare().ahead is ahead

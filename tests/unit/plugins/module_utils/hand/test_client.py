@@ -167,3 +167,20 @@ def test_a_lent_hand_that_was_lost_is_not_kept(listening: str) -> None:
     with acts._lent("node-a") as hand:
         assert hand.call("executed") == "executed"
     acts.forget()
+
+
+def test_two_that_are_silent_take_no_longer_than_one(hand: HandClient, tmp_path: Path) -> None:
+    other = HandClient("node-a", [sys.executable, "-c", HAND, str(tmp_path / "other")])
+    began = time.monotonic()
+    with pytest.raises(HandLost):
+        both(hand, other, "slow", 1.0)
+    assert time.monotonic() - began < 1.7
+    other.close()
+
+
+def test_who_answered_in_time_is_heard_although_the_other_one_was_silent(hand: HandClient, tmp_path: Path) -> None:
+    quick = HandClient("node-a", [sys.executable, "-c", HAND.replace('"slow"', '"never"'), str(tmp_path / "quick")])
+    with pytest.raises(HandLost, match="node-b"):
+        both(hand, quick, "slow", 0.3)
+    assert quick.call("executed") == "executed", "its answer was read, and it is in step"
+    quick.close()

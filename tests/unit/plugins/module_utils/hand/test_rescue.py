@@ -16,7 +16,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.errors import Operatio
 from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, MYSQL, GtidSet
 from ansible_collections.tandem.lemp.plugins.module_utils.hand import rescue
 
-QUERY, ROTATE, FORMAT, XID, ROWS = 2, 4, 15, 16, 23
+QUERY, ROTATE, FORMAT, XID, ROWS, PAYLOAD = 2, 4, 15, 16, 23, 40
 SOURCE = "11111111-2222-3333-4444-555555555555"
 
 
@@ -103,6 +103,16 @@ def test_mysql_begins_with_a_query_that_ends_nothing(tmp_path) -> None:
     assert str(logs.log.executed()) == f"{SOURCE}:1-5"
     file.write_bytes(file.read_bytes() + event(ROWS, b"r") + event(XID, b"x" * 8))
     assert str(logs.log.executed()) == f"{SOURCE}:1-6"
+
+
+def test_a_compressed_transaction_is_one_event(tmp_path) -> None:
+    """binlog_transaction_compression: BEGIN, the rows and the XID are inside."""
+    logs = Directory(tmp_path, MYSQL)
+    logs.add(event(35, struct.pack("<Q", 0)), mysql_gtid(1), event(PAYLOAD, b"z" * 90), mysql_gtid(2), event(PAYLOAD, b"z" * 90))
+    assert str(logs.log.executed()) == f"{SOURCE}:1-2"
+    file = logs.add(event(35, struct.pack("<Q", 0)), mysql_gtid(3), event(PAYLOAD, b"z" * 90)[:-1])
+    assert str(logs.log.executed()) == ""
+    assert logs.log.read(file).partial
 
 
 def test_tagged_transactions_are_not_guessed_at(tmp_path) -> None:

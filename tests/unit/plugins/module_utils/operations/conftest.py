@@ -50,6 +50,9 @@ class Node:
         self.files: dict[str, bytes] = {}
         self.done: list[str] = []
         self.fail_at = ""
+        self.semi_sync_was: list[bool | None] = []
+        self.commits_wait = False
+        self.filters: list[str] = []
 
     @property
     def peer(self) -> Node:
@@ -110,6 +113,9 @@ class Node:
 
     def logins(self):
         return []
+
+    def left_out(self):
+        return self.filters
 
     def unit(self):
         return {"state": self.unit_state, "sub": "", "restarts": 0, "down": None}
@@ -178,6 +184,7 @@ class Node:
     def open(self, semi_sync=True, forget=True):
         if self.state != RUNNING:
             raise OperationFailed("It does not run.")
+        self.semi_sync_was.append(semi_sync)
         if forget:
             self.source = ""
         self.set_open(True)
@@ -185,9 +192,14 @@ class Node:
     def forget_source(self):
         self.source = ""
 
-    def prove_open(self, token):
+    def prove_open(self, token, may_wait=False):
         if not self.writable:
             raise OperationFailed("It is closed.")
+        if not self.commits_wait:
+            return ""
+        if not may_wait:
+            raise OperationFailed("It does not take writes: the commit waits.")
+        return f"{self.name} waits for its replica."
 
     def semi_sync(self, source):
         return None
@@ -321,6 +333,7 @@ class World:
         self.violations: list[str] = []
         self.messages: list[str] = []
         self.die_at: tuple[int, str] | None = None
+        self.mistake_at: tuple[int, type[Exception]] | None = None  # message, and what the operation raises in place of it
         self.power_off_at: tuple[int, str, str] | None = None  # message, moment, node
         self.crash_at: tuple[int, str, str] | None = None  # message, moment, node whose server crashes; its hand lives
         self.dead = False
@@ -349,6 +362,8 @@ class World:
             node.state, node.writable = STOPPED, False
         if self.power_off_at is not None and self.power_off_at[:2] == (number, moment):
             self.lines[self.power_off_at[2]].power_off()
+        if moment == "before" and self.mistake_at is not None and self.mistake_at[0] == number:
+            raise self.mistake_at[1]("a mistake")
         if self.die_at == (number, moment):
             self.dead = True
             raise EngineDied

@@ -141,6 +141,17 @@ def test_two_that_diverged_are_not_mixed(make_world) -> None:
     assert "0-2-" in refused(failover(world))
 
 
+def test_what_two_wrote_that_diverged_is_counted_when_it_is_given_up(make_world) -> None:
+    """The survivor has written more since: its sequence is higher, and hides nothing."""
+    world = power_off(make_world())
+    world.nodes["node-a"].executed_text = "0-1-110"
+    world.nodes["node-b"].executed_text = world.nodes["node-b"].received = "0-1-100,0-2-120"
+    operation = failover(world)
+    assert "node-b lacks 10 transactions, node-a lacks 0-2-" in refused(operation)
+    world.end()
+    assert failover(world, give_up_rescue=True).run().lost == "10 transactions: 0-1-101..110"
+
+
 def test_other_data_are_refused(make_world, monkeypatch) -> None:
     world = power_off(make_world())
     observe = world.nodes["node-b"].observe
@@ -148,6 +159,21 @@ def test_other_data_are_refused(make_world, monkeypatch) -> None:
         world.nodes["node-b"], "observe", lambda: {**(seen := observe()), "server": {**seen["server"], "lineage": ""}}
     )
     assert "was never a replica here" in refused(failover(world))
+
+
+def test_what_replication_leaves_out_is_told_and_keeps_nothing_from_happening(make_world) -> None:
+    world = power_off(make_world())
+    world.nodes["node-b"].filters = ["replicate_ignore_table = blog.cache", "it stays 60 s behind"]
+    report = failover(world).run()
+    assert report.warnings == ["What replication leaves out never came to node-b: replicate_ignore_table = blog.cache; it stays 60 s behind."]
+    assert world.open_nodes() == ["node-b"]
+
+
+def test_a_survivor_that_does_not_say_is_opened_all_the_same(make_world) -> None:
+    world = power_off(make_world())
+    world.nodes["node-b"].fail_at = "left_out"
+    report = failover(world).run()
+    assert "cannot be seen" in report.warnings[0] and world.open_nodes() == ["node-b"]
 
 
 def test_twice_does_nothing_the_second_time(make_world) -> None:

@@ -209,3 +209,25 @@ def test_over_its_deadline_everything_is_taken_back(make_world, kind) -> None:
             assert world.open_nodes() == ["node-b"], seconds
         world.end()
         assert not world.violations and not any(node.holds for node in world.nodes.values())
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("mistake", [KeyError, MemoryError])
+def test_a_mistake_of_ours_at_any_message_is_taken_back_by_the_hands(make_world, plan, mistake) -> None:
+    """Nobody knows how far it came: no journal may say that the operation has ended."""
+    count = messages_of(make_world, plan)
+    for number in range(1, count + 1):
+        world = make_world()
+        operation = PLANS[plan](world)
+        was_open = world.open_nodes()
+        world.mistake_at = number, mistake
+        with pytest.raises(mistake):
+            operation.run()
+        ended = world.messages[number:]
+        world.end()
+        where = f"at message {number}, {world.messages[number - 1]}"
+        assert not any(message.endswith(" end") for message in ended), where
+        assert operation.report.result in ("not begun", "refused", "half done") or world.messages[number - 1].endswith(" end"), where
+        commits = [name for name in world.nodes if world.committed(name)]
+        assert world.open_nodes() == {0: was_open, 1: [], 2: ["node-b"]}[len(commits)], where
+        assert not world.violations and not any(node.holds for node in world.nodes.values()), where

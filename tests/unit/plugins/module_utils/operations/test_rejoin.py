@@ -1,0 +1,129 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rejoin after a copy that was killed looks at the data from before, not at what the copy has left; and it ends when it has worked."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused, Unreachable
+from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB
+from ansible_collections.tandem.lemp.plugins.module_utils.operations import attaching, rejoin
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.opening import Outcome
+from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
+from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, Replication, ServerState
+
+SOURCE = attaching.Source("node-a", Endpoint(host="192.0.2.1"), "tandem_repl", "secret", "ca.pem")
+PRIMARY = ServerState(state=RUNNING, engine=MARIADB, version="10.11.1", server_id=11, read_only=False, gtid="0-11-7", lineage="data", log_bin=True)
+FOLLOWS = Replication(source_host="192.0.2.1", io_running=True, io_connected=True, sql_running=True)
+ERRANT = "0-12-8"
+
+
+class Machine:
+    """A server of MariaDB whose state is what lies in its data directory: a file ``gtid``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.running, self.told, self.calls = path, False, None, list[str]()
+        (path / "mysql").mkdir()
+        self.write(f"0-11-7,{ERRANT}")
+
+    def write(self, gtid: str) -> None:
+        (self.path / "gtid").write_text(gtid, encoding="ascii")
+
+    def state(self) -> ServerState:
+        if not self.running:
+            return ServerState(state=STOPPED)
+        gtid = (self.path / "gtid").read_text(encoding="ascii")
+        return dataclasses.replace(PRIMARY, server_id=12, read_only=True, gtid=gtid, replication=self.told)
+
+    def start(self) -> None:
+        self.calls.append("start")
+        if (self.path / ".tandem" / "swapping").exists():
+            raise OperationFailed("systemctl start mariadb: the condition of its unit is not met.")
+        self.running = True
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+        self.running = False
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path)
+    monkeypatch.setattr(rejoin, "look", lambda endpoint, datadir="": made.state() if endpoint.socket else PRIMARY)
+    monkeypatch.setattr(attaching.Local, "observe", lambda self: (made.state(), None))
+    monkeypatch.setattr(rejoin, "require_room", lambda *_arguments: 0)
+    return made
+
+
+def call(machine: Machine, *, dry_run: bool = False) -> rejoin.Rejoined:
+    local = attaching.Local("node-b", Endpoint(socket="/run/sock"), str(machine.path), machine, None, None, 60, lambda text: None)
+    return rejoin.rejoin(local, SOURCE, replace=False, discard=False, dry_run=dry_run)
+
+
+def broken_off_while_names_moved(machine: Machine) -> None:
+    """Power was lost when the first of them was out: the directory of the system tables is in place still."""
+    directory = DataDirectory(str(machine.path))
+    directory.begin()
+
+    def dies(_entry: Path, _target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        DataDirectory(str(machine.path), dies).swap()
+
+
+def broken_off_before_the_copy_was_adopted(machine: Machine) -> None:
+    """The copy lies there and runs; it knows of no position, and the old data, with what only they have, are kept."""
+    directory = DataDirectory(str(machine.path))
+    seed = directory.begin()
+    (seed / "mysql").mkdir()
+    (seed / "gtid").write_text("0-11-7", encoding="ascii")
+    directory.swap()
+    machine.running = True
+
+
+@pytest.mark.parametrize("broken_off", [broken_off_while_names_moved, broken_off_before_the_copy_was_adopted])
+def test_the_data_from_before_are_back_before_they_are_judged(machine: Machine, broken_off) -> None:
+    broken_off(machine)
+    with pytest.raises(Refused, match=r"node-b has 1 transaction that node-a never had. Nothing was replaced"):
+        call(machine)
+    assert machine.running and (machine.path / "gtid").read_text(encoding="ascii") == f"0-11-7,{ERRANT}"
+    assert not DataDirectory(str(machine.path)).interrupted()
+
+
+@pytest.mark.parametrize("broken_off", [broken_off_while_names_moved, broken_off_before_the_copy_was_adopted])
+def test_a_rehearsal_says_so_and_changes_nothing(machine: Machine, broken_off) -> None:
+    broken_off(machine)
+    before = sorted(str(path) for path in machine.path.rglob("*"))
+    planned = call(machine, dry_run=True)
+    assert planned.actions[0] == "go back to the data from before an interrupted copy"
+    assert "seen when" in planned.reason
+    assert sorted(str(path) for path in machine.path.rglob("*")) == before and machine.calls == []
+
+
+def test_a_copy_that_works_is_kept(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_off_before_the_copy_was_adopted(machine)
+    machine.told = FOLLOWS
+    monkeypatch.setattr(rejoin, "attach", lambda *_arguments, **_more: Outcome({}, {}, [], "It follows."))
+    monkeypatch.setattr(rejoin, "_arm", lambda *_arguments: None)
+    assert call(machine, dry_run=True).actions == ["remove the data from before the copy"]
+    done = call(machine)
+    assert (done.way, done.actions) == ("attach", ["remove the data from before the copy"])
+    assert not (machine.path / ".tandem").exists() and machine.calls == []
+
+
+def test_a_primary_that_does_not_answer_at_the_end_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(_endpoint: Endpoint) -> types.SimpleNamespace:
+        raise Unreachable("Login as tandem at 192.0.2.1:3306 got no answer.")
+
+    monkeypatch.setattr(rejoin.Server, "at", silent)
+    done = rejoin.Rejoined("attach", "It follows.")
+    rejoin._arm(SOURCE, done)
+    assert "Semi-sync on node-a is not switched on: Login as" in done.warnings[0]
