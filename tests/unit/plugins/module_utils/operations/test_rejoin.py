@@ -58,7 +58,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.setattr(rejoin, "look", lambda endpoint, datadir="": made.state() if endpoint.socket else PRIMARY)
     monkeypatch.setattr(attaching.Local, "observe", lambda self: (made.state(), None))
-    monkeypatch.setattr(rejoin, "require_room", lambda *_arguments: 0)
+    monkeypatch.setattr(rejoin, "require_copyable", lambda *_arguments: 0)
     return made
 
 
