@@ -183,6 +183,8 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
     done.actions.append(f"replace the data of {wish.node} by {done.backup.name}")
     if dry_run:
         _require_whole(store, done.backup)
+        if not interrupted:
+            _require_coming(wish, here, done)
         return done
     _require_closed(wish)
     with store.locked():
@@ -301,11 +303,23 @@ def _require_all(wish: Wish, here: ServerState, done: Restored) -> None:
         return
     lacking = _lacking(wish, look(wish.endpoint, wish.datadir), done)
     if lacking or here.running:
-        raise Refused(
-            f"{wish.node} lacks {lacking} transactions of the other server, which may belong before the point ({done.replay.point}),"
-            " and does not receive them. Nothing was restored.",
-            _way_on(done),
-        )
+        raise _lacks(wish, done, lacking)
+
+
+def _require_coming(wish: Wish, here: ServerState, done: Restored) -> None:
+    """Before anybody is closed for it. Raises Refused where what only the other server has is needed, and replication does not run."""
+    told = here.replication
+    lacking = _lacking(wish, here, done) if wish.also_known and _needs_all(done) else 0
+    if lacking and not (here.running and told is not None and told.healthy):
+        raise _lacks(wish, done, lacking)
+
+
+def _lacks(wish: Wish, done: Restored, lacking: int) -> Refused:
+    return Refused(
+        f"{wish.node} lacks {lacking} transactions of the other server, which may belong before the point ({done.replay.point}),"
+        " and does not receive them. Nothing was restored.",
+        _way_on(done),
+    )
 
 
 def _way_on(done: Restored) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 
 import pytest
 
@@ -15,9 +16,10 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import N
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, GtidSet
-from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, ServerState
+from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, Replication, ServerState
 
 CLOSED = ServerState(state=RUNNING, engine=MARIADB, version="10.11.1", server_id=12, read_only=True, gtid="0-11-20")
+RECEIVES = replace(CLOSED, replication=Replication("10.0.0.11", io_running=True, io_connected=True, sql_running=True))
 OPEN = ServerState(state=RUNNING, engine=MARIADB, version="10.11.1", server_id=12, read_only=False, gtid="0-11-20")
 OFF = ServerState(state=STOPPED)
 BACKUP = types.SimpleNamespace(
@@ -95,10 +97,20 @@ def test_what_is_lacking_may_belong_before_the_point(world, point):
     assert "node-b lacks 17 transactions of the other server" in str(told.value)
     assert "name a point that it has passed: 2026-11-21 10:00:00 UTC, or transaction 0-11-20" in str(told.value)
     assert (world.waited, world.archived, world.replaced) == (1, 0, 0)
+    world.seen = RECEIVES
     assert "node-b must receive 17 transactions of the other server first" in " ".join(world.restore(dry_run=True).story)
     world.comes = True
     world.restore()
     assert (world.archived, world.replaced) == (1, 1)
+
+
+def test_nobody_is_closed_for_what_cannot_come(world):
+    stands_still = replace(RECEIVES, replication=replace(RECEIVES.replication, sql_running=False))
+    for seen in (stands_still, CLOSED, OFF):
+        world.seen = seen
+        with pytest.raises(Refused, match="lacks 17 transactions of the other server"):
+            world.restore(dry_run=True)
+    assert world.waited == 0
 
 
 @pytest.mark.parametrize("change", [{"passed": True}, {"point": Point()}], ids=["a point it has passed", "the backup as it is"])

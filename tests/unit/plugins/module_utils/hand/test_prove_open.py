@@ -50,7 +50,7 @@ def hand(monkeypatch: pytest.MonkeyPatch, database: Database, code: int = SILENT
                 return []
             raise StatementFailed("refused", code=code)
 
-        def __enter__(self) -> Canary:
+        def __enter__(self) -> Any:
             return self
 
         def __exit__(self, *_error: object) -> None:
