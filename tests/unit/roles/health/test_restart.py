@@ -47,3 +47,17 @@ def test_the_memory_of_an_agent_that_does_not_run_is_removed_after_the_restart(e
     path = Path(known.template(forget["ansible.builtin.file"]["path"]))
     assert path.name == "memory.json" and f'"directory": "{path.parent}"' in configured
     assert yaml.safe_load((ROLE / "tasks" / "look.yml").read_text(encoding="utf-8"))[0]["ansible.builtin.command"]["argv"][-1] == "{{ __health_agent_memory }}"
+
+
+def test_the_agent_of_the_primary_is_switched_off_before_any_other() -> None:
+    tasks = load("tasks/service.yml")
+    flush = next((task for task in tasks if task.get("ansible.builtin.meta") == "flush_handlers"), {})
+    (off,) = (task for task in tasks if task.get("ansible.builtin.import_tasks") == "switch_off.yml")
+    assert tasks.index(off) < tasks.index(flush)
+    seen = {"stdout_lines": ["agent-memory"]}
+    for enabled in (True, False):
+        known = templar(health_agent_enabled=enabled, __health_seen=seen, ansible_check_mode=False)
+        assert all(known.evaluate_conditional(one) for one in off["when"]) is not enabled
+    (restart,) = (task for task in load("tasks/switch_off.yml") if "ansible.builtin.systemd_service" in task)
+    for status in (200, 503):
+        assert templar(__health_primary={"status": status}).evaluate_conditional(restart["when"]) is (status == 200)
