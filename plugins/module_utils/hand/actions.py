@@ -152,21 +152,24 @@ class Actions:
         return proxy.limit(server) if proxy else 0
 
     def watch_again(self, seconds: float = 5) -> None:
-        """Believe the health checks again, once they say what is so."""
+        """Believe the health checks again, once they say what is so. Each proxy asks both nodes: let health_agrees() come first on both."""
         proxy = self._maybe_proxy()
-        if proxy is None:
-            return
-        deadline = time.monotonic() + seconds
-        while self.config.health_url and not self._health_agrees() and time.monotonic() < deadline:
-            time.sleep(_POLL * 4)
-        proxy.watch_again()
+        if proxy is not None:
+            self.health_agrees(seconds)
+            proxy.watch_again()
 
-    def _health_agrees(self) -> bool:
-        """The health daemon of this node has seen the present role of its server."""
+    def health_agrees(self, seconds: float = 5) -> bool:
+        """Whether the health daemon of this node has seen the present role of its server, within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self.config.health_url and not self._is_seen():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL * 4)
+        return True
+
+    def _is_seen(self) -> bool:
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                f"{self.config.health_url}/primary", timeout=1
-            ) as answer:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{self.config.health_url}/primary", timeout=1) as answer:
                 open_there = answer.status == 200
         except urllib.error.HTTPError:
             open_there = False
@@ -356,9 +359,7 @@ class Actions:
 
     def _source(self) -> Source:
         peer, config = self.config.peer, self.config
-        return Source(
-            peer.name, Endpoint(host=peer.address, port=peer.port), config.replication_user, config.replication_password, config.ca
-        )
+        return Source(peer.name, Endpoint(host=peer.address, port=peer.port), config.replication_user, config.replication_password, config.ca)
 
     # What a failover needs.
 
@@ -467,9 +468,7 @@ class Actions:
         try:
             while vip.held_any(self.config.vips, self._runner):
                 if time.monotonic() - started > seconds:
-                    raise OperationFailed(
-                        f"{self.config.node.name} still holds the addresses after {seconds:g} s.", "systemctl status keepalived"
-                    )
+                    raise OperationFailed(f"{self.config.node.name} still holds the addresses after {seconds:g} s.", "systemctl status keepalived")
                 time.sleep(_POLL)
         finally:
             vip.say_away(self.config.away_file, False)

@@ -22,7 +22,7 @@ from .recover import recover
 # What only looks is not written down, and needs no operation.
 _LOOKS = {
     "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed", "drain",
-    "evidence", "logins", "left_out", "peer_open", "unit", "log_executed", "apply_received", "rescue_read",
+    "evidence", "logins", "left_out", "peer_open", "unit", "log_executed", "apply_received", "rescue_read", "health_agrees",
     # Rows of its own in a table that is there for that; it changes no role, and is done while one changes.
     "drill_watch", "drill_rows",
 }  # fmt: skip

@@ -440,11 +440,13 @@ class Failover:
 
     def _verify(self) -> None:
         self.new.call("prove_open", token=self.report.operation)
-        for hand in filter(None, (self.new, self.old)):
-            try:
-                hand.call("watch_again", 15)
-            except TandemError as error:
-                self.plan.warnings.append(f"The health checks of {hand.name}: {error}")
+        # Each proxy asks both nodes, so both daemons have to know before either proxy believes them.
+        for what in ("health_agrees", "watch_again"):
+            for hand in filter(None, (self.new, self.old)):
+                try:
+                    hand.call(what, 15)
+                except TandemError as error:
+                    self.plan.warnings.append(f"The health checks of {hand.name}: {error}")
 
 
 def _rows_of_replica(server: ServerState) -> list[dict[str, t.Any]]:

@@ -354,6 +354,8 @@ class Switchover:
 
     def _verify(self) -> None:
         """Replication runs the other way, and what is written now arrives."""
+        # Each proxy asks both: one that believes a daemon which has not looked since would send writers to the closed one.
+        both(self.old, self.new, "health_agrees", 15)
         both(self.old, self.new, "watch_again", 15)
         self.old.send("attached", seconds=_VERIFY)
         seen = self.old.receive(_VERIFY + 5)

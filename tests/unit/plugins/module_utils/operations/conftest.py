@@ -53,6 +53,7 @@ class Node:
         self.semi_sync_was: list[bool | None] = []
         self.commits_wait = False
         self.filters: list[str] = []
+        self.health_knows = self.believes_both = False
 
     @property
     def peer(self) -> Node:
@@ -169,8 +170,12 @@ class Node:
         self.holds = False
         return {"queued": 0}
 
+    def health_agrees(self, seconds=5):
+        self.health_knows = True
+        return True
+
     def watch_again(self, seconds=5):
-        return None
+        self.believes_both = self.health_knows and self.peer.health_knows
 
     def kill_sessions(self, seconds):
         return {"between": 0, "broken": 0}

@@ -128,3 +128,10 @@ def test_what_an_administrator_commits_after_the_close_takes_it_all_back(make_wo
     with pytest.raises(Undone, match=r"node-a was written to after it was closed.*An administrator"):
         operation.run()
     assert world.open_nodes() == ["node-a"] and not world.violations and not old.holds
+
+
+def test_no_proxy_believes_a_health_daemon_that_has_not_looked_since(make_world) -> None:
+    world = make_world()
+    lines = [world.line(name) for name in ("node-a", "node-b")]
+    assert switchover.Switchover(*lines, switchover.Wish()).run().result == "done"
+    assert [node.believes_both for node in world.nodes.values()] == [True, True]
