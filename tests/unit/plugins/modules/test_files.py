@@ -50,7 +50,9 @@ def test_what_is_right_is_not_written(run: Run, tmp_path: Path) -> None:
     run(entry(tmp_path / "a"))
     before = (tmp_path / "a").stat()
     run(entry(tmp_path / "a"))
-    assert (tmp_path / "a").stat() == before
+    after = (tmp_path / "a").stat()
+    # Not the time of access: comparing the file reads it.
+    assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
 
 
 def test_a_mode_is_mended_without_a_new_file(run: Run, tmp_path: Path) -> None:
