@@ -27,6 +27,7 @@ from .closing import shut
 from .config import HandConfig
 from .haproxy import HAProxy, InFlight
 from .replacing import replace_data
+from .unit import unit
 
 _POLL = 0.005
 _CANARY = "operation"
@@ -312,8 +313,22 @@ class Actions:
 
     def attach(self) -> None:
         """Follow the peer by GTID, from where this server is. Does not wait."""
+        self._db().close_for_writes(wait=_CLOSE_LOCK)
+        self._follow()
+
+    def follow_ahead(self) -> bool:
+        """The same while this server is still open, so that the peer has its replica with its first commit. False: not with MariaDB.
+
+        MySQL: what the peer applies comes from here, and is dropped here by its server_id. MariaDB has to be told its position, which
+        changes with every commit.
+        """
+        if self._db().dialect.engine == MARIADB:
+            return False
+        self._follow()
+        return True
+
+    def _follow(self) -> None:
         server = self._db()
-        server.close_for_writes(wait=_CLOSE_LOCK)
         if server.has_source():
             server.stop_replica()
         server.set_semi_sync(replica=True)
@@ -381,17 +396,7 @@ class Actions:
 
     def unit(self) -> Plain:
         """The service of the database: its state, how often systemd has restarted it, and for how long it has been down (s)."""
-        wanted = "ActiveState,SubState,NRestarts,InactiveEnterTimestampMonotonic,ActiveEnterTimestampMonotonic"
-        said = self._runner.run(["systemctl", "show", f"--property={wanted}", self.config.service], timeout=10, check=False).stdout
-        seen = dict(line.partition("=")[::2] for line in said.splitlines())
-        since = int(seen.get("InactiveEnterTimestampMonotonic") or 0) / 1e6
-        down = time.clock_gettime(time.CLOCK_MONOTONIC) - since if since and seen.get("ActiveState") in ("inactive", "failed") else None
-        return {
-            "state": seen.get("ActiveState", "unknown"),
-            "sub": seen.get("SubState", ""),
-            "restarts": int(seen.get("NRestarts") or 0),
-            "down": None if down is None else round(down, 1),
-        }
+        return unit(self.config.service, self._runner)
 
     def stop_unit(self) -> None:
         """Stop the service of the database, also one that systemd keeps restarting."""
@@ -463,25 +468,11 @@ class Actions:
 
     def give_addresses(self, seconds: float) -> Plain:
         """Let the peer have them. Raises OperationFailed, with them back if nobody else took them."""
-        started = time.monotonic()
-        vip.say_away(self.config.away_file, True)
-        try:
-            while vip.held_any(self.config.vips, self._runner):
-                if time.monotonic() - started > seconds:
-                    raise OperationFailed(f"{self.config.node.name} still holds the addresses after {seconds:g} s.", "systemctl status keepalived")
-                time.sleep(_POLL)
-        finally:
-            vip.say_away(self.config.away_file, False)
-        return {"seconds": round(time.monotonic() - started, 4)}
+        return {"seconds": vip.give(self.config.vips, self.config.away_file, self.config.node.name, self._runner, seconds)}
 
     def has_addresses(self, seconds: float) -> bool:
         """Wait until this node holds them all."""
-        deadline = time.monotonic() + seconds
-        while not vip.held(self.config.vips, self._runner):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL)
-        return True
+        return vip.wait_for(self.config.vips, self._runner, seconds)
 
     # Its own.
 

@@ -28,7 +28,7 @@ def gather(config: HandConfig, outside: str) -> list[dict[str, t.Any]]:
     inside = config.peer.address
     ways: list[t.Callable[[], dict[str, t.Any]]] = [
         lambda: knock("database port, inside", inside, config.peer.port),
-        lambda: knock("ssh port, inside", inside, 22),
+        lambda: knock("ssh port, inside", inside, config.peer.ssh_port),
         lambda: heartbeat(config.health_url),
         lambda: database(config),
     ]

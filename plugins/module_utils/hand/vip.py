@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from ..errors import OperationFailed
 from ..runner import Runner
 from .config import Vip
+
+_POLL = 0.005  # seconds
 
 
 def held(vips: tuple[Vip, ...], runner: Runner) -> bool:
@@ -49,3 +52,27 @@ def say_away(path: str, away: bool) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise OperationFailed(f"{path} cannot be written: {error.strerror}.", "Run playbooks/traffic.yml.") from error
+
+
+def give(vips: tuple[Vip, ...], away_file: str, name: str, runner: Runner, seconds: float) -> float:
+    """Let the peer have them; returns the seconds it took. Raises OperationFailed, with them back if nobody else took them."""
+    started = time.monotonic()
+    say_away(away_file, True)
+    try:
+        while held_any(vips, runner):
+            if time.monotonic() - started > seconds:
+                raise OperationFailed(f"{name} still holds the addresses after {seconds:g} s.", "systemctl status keepalived")
+            time.sleep(_POLL)
+    finally:
+        say_away(away_file, False)
+    return round(time.monotonic() - started, 4)
+
+
+def wait_for(vips: tuple[Vip, ...], runner: Runner, seconds: float) -> bool:
+    """Wait until this node holds them all."""
+    deadline = time.monotonic() + seconds
+    while not held(vips, runner):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
