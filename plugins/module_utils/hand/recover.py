@@ -90,6 +90,12 @@ def _back(journal: Journal, node: Node, name: str, say: t.Callable[[str], None],
     if _held(done):
         say("letting connections through again")
         _tell_proxy(say, lambda: node.let_through(request["old"], _limit(journal)))
+    if request.get("kind") == "switchover" and name == request["new"] and not late:
+        # The old one may have listened here already, and died: what is applied here would wait for it.
+        try:
+            node.settle()
+        except TandemError as error:
+            failed = failed or (None if _is_dead(node, say, error) else error)
     if "follow_ahead" in done and outcome != CLOSED and name == request["old"]:
         say("following nobody, as before")
         try:

@@ -269,9 +269,15 @@ class Switchover:
         return ""
 
     def _follow_nobody(self) -> None:
-        if self._told:
-            self.old.call("forget_source")
-            self._told = False
+        if not self._told:
+            return
+        self._told = False
+        try:
+            # What it applies waits for whoever listens to it, even if that has died: with an agent for an hour.
+            self.new.call("settle")
+        except TandemError as error:
+            self.plan.warn(f"{self.new.name} may still send to {self.old.name}: {error}")
+        self.old.call("forget_source")
 
     def _prepare(self) -> None:
         both(self.old, self.new, "prepare_hold", limit=self._limit)
