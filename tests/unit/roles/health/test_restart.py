@@ -61,3 +61,16 @@ def test_the_agent_of_the_primary_is_switched_off_before_any_other() -> None:
     (restart,) = (task for task in load("tasks/switch_off.yml") if "ansible.builtin.systemd_service" in task)
     for status in (200, 503):
         assert templar(__health_primary={"status": status}).evaluate_conditional(restart["when"]) is (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("seen", "changed", "makes"),
+    [(["fault-file"], [], False), ([], [], True), (["fault-file"], ["/etc/tmpfiles.d/tandem-health.conf"], True)],
+    ids=["nothing new", "after a reset", "an upgrade"],
+)
+def test_what_belongs_in_run_is_made_when_it_is_missing_or_described_anew(seen: list[str], changed: list[str], makes: bool) -> None:
+    (make,) = (task for task in load("tasks/configure.yml") if "systemd-tmpfiles" in str(task.get("ansible.builtin.command")))
+    known = templar(__health_seen={"stdout_lines": seen}, __health_written={"changed_paths": changed}, ansible_check_mode=False)
+    assert all(known.evaluate_conditional(one) for one in make["when"]) is makes
+    described = (ROLE / "templates" / "etc" / "tmpfiles.d" / "tandem-health.conf.j2").read_text(encoding="utf-8")
+    assert "f /run/tandem/operation.lock 0640 root {{ __health_user }} -" in described

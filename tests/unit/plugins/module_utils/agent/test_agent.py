@@ -145,6 +145,16 @@ def test_what_an_operation_of_a_person_has_left_is_seen_before_it_counts_as_over
     assert agent.step(replace(REPLICA, looked=module.clock())).state is not State.OPERATION
 
 
+def test_a_lock_that_cannot_be_read_is_complained_about_and_holds_nothing_up(agent, monkeypatch, caplog) -> None:
+    def refused() -> bool:
+        raise PermissionError(13, "Permission denied", "/run/tandem/operation.lock")
+
+    monkeypatch.setattr(module.lock, "is_taken", refused)
+    for _turn in range(3):
+        assert agent.step(REPLICA).state is not State.OPERATION
+    assert len([line for line in caplog.messages if "operation.lock" in line]) == 1
+
+
 def test_an_acknowledgement_of_the_other_node_is_kept_here(agent, tmp_path) -> None:
     agent.memory = replace(agent.memory, failover_at=1000.0)
     told(agent, replace(PRIMARY, acknowledged_at=900.0))  # of an earlier failover
