@@ -88,6 +88,7 @@ class Agent:
         self.policy, self._acts, self._store, self._note = policy, acts, store, note
         self._held, self._witness = held, witness
         self.memory: Memory = store.recall()
+        store.reserve()
         self.decision: Decision | None = None
         self.addresses_away = False
         self._peer: tuple[Said, float] | None = None
