@@ -210,9 +210,13 @@ class Facts(Own, Persons):
             ("primary asks", yes(self.heard and peer.takeover and peer.fenced), "yes: its server has ended", self.heard and peer.takeover and peer.fenced),
             ("primary cedes", f"term {peer.ceded}", f"term {self.memory.term.epoch}", peer.term == self.memory.term and self.peer_ceded),
             ("contact", f"{self.contact:.2f} s", f"both ways within {self.policy.self_fence_after:.2f} s", self.in_contact),
-            ("cool-down", "running" if self.cooling else "over", "over, or acknowledged", not self.cooling),
         ]  # fmt: skip
-        return [Blocker(*row) for row in rows]
+        return [*(Blocker(*row) for row in rows), self.cool_down]
+
+    @cached_property
+    def cool_down(self) -> Blocker:
+        """Only against following the end of the database alone: a node that is dead is followed at once."""
+        return Blocker("cool-down", "running" if self.cooling else "over", "over, or acknowledged", not self.cooling)
 
     @cached_property
     def of_silence(self) -> list[Blocker]:

@@ -256,7 +256,7 @@ class Agency:
             "disks": disks(DISKS),
             "agent": {
                 **self.agent.status(),
-                "blockers": blockers([*facts.preconditions, *facts.of_silence]) if facts else [],
+                "blockers": blockers([*facts.preconditions, facts.cool_down, *facts.of_silence]) if facts else [],
                 "counters": self.voice.counters,
             },
             "semi_sync": {"active": semi.acknowledged if semi else None, "clients": semi.clients if semi else None},
