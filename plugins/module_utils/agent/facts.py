@@ -226,6 +226,8 @@ class Facts(Own, Persons):
             ("silence", f"{self.silence:.2f} s", f"{policy.promote_after:g} s on all networks", self.silence >= policy.promote_after and not self.heard),
             ("primary's machine", answers(view.knock), "does not answer", view.knock is False),
         ]  # fmt: skip
+        if self.policies_differ:
+            rows.append(("same policy", self.peer.common, policy.common, False))
         if policy.witness:
             witness = view.witness
             free = witness.reachable and (witness.holder in ("", policy.name) or witness.left <= 0)
@@ -289,7 +291,7 @@ class Facts(Own, Persons):
     @cached_property
     def alone_on_evidence(self) -> bool:
         dead = self.silence >= self.policy.alone_after and self.view.knock is False
-        return self.policy.alone_on_evidence and self.evidence and dead
+        return self.policy.alone_on_evidence and self.evidence and dead and not self.policies_differ
 
     # Opening again.
 

@@ -23,7 +23,7 @@ from ..agent.voice import Voice
 from ..agent.why import blockers
 from ..agent.witness.keeper import Keeper
 from ..agent.witness.lease import Lease
-from ..agent.witness.settings import register
+from ..agent.witness.settings import driver, register
 from .config import AgentSettings, Config
 from .http import fetch
 from .links import Reference
@@ -90,6 +90,7 @@ class Agency:
             tick=config.interval,
             gateway=any(n.name == "outside" and n.reference for n in config.networks),
             witness=settings.witness is not None,
+            driver=driver(settings.witness),
             **settings.policy,
         )
         acts = self._acts = Acts(config.node, config.peer, settings.here, settings.there)
