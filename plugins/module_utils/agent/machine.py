@@ -317,7 +317,11 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     asked = view.now - (view.now if memory.started is None else memory.started)
     nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
     nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after)
+    held = memory.state is State.OPERATION and waited >= policy.alarm_held_after
+    nobody = nobody or (held and facts.database_shut and not facts.peer_writes)
     waits = memory.state is State.ALONE and facts.commits_wait and waited >= policy.alone_after
+    in_vain = view.now - (view.now if memory.unacknowledged_since is None else memory.unacknowledged_since)
+    waits = waits or (memory.state is State.OPERATION and facts.database_open and facts.commits_wait and in_vain >= policy.alarm_after)
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
     rows = [
         ("manual_failover_needed", manual and (facts.peer.takeover or (not facts.heard and waited >= policy.promote_after))),

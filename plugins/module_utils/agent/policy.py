@@ -71,6 +71,7 @@ class Policy:
     cooldown: float = 600.0
     failback_after: float = 60.0  # in step for so long
     alarm_after: float = 30.0  # nobody is primary
+    alarm_held_after: float = 60.0  # the same where an operation, a fence or a restore has the node
 
     def __post_init__(self) -> None:
         """Raises ValueError where the times contradict each other."""

@@ -18,7 +18,7 @@ PROOFS = frozenset({"silence", "primary's machine", "lease", "primary asks", "pr
 # What stands only against following the end of the primary's database alone.
 OF_THE_DATABASE = frozenset({"cool-down"})
 
-# The agent sees that there is a record (/var/lib/tandem/fence.json), and not of what.
+# The agent sees that there is a record (/var/lib/tandem/fence.json) that closes the database, and not which.
 HELD = "a fence, or a restore that runs or was killed; the agent decides nothing there until that ends (playbooks/unfence.yml, docs/runbooks/restore.md)"
 
 

@@ -26,7 +26,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Po
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.store import Store
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spoken
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record, holds
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import hold, release
 from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone, Undone
 
@@ -422,7 +422,7 @@ def test_what_a_person_says_is_heard_without_a_restart(agent: Agent) -> None:
 def test_a_node_that_a_restore_holds_is_left_alone_until_it_is_given_back(agent: Agent, acts: Acts, tmp_path) -> None:
     """The primary is closed, and its server stops for the swap: neither is a reason to open here."""
     record = Record(tmp_path / "fence.json")
-    agent._held = (tmp_path / "fence.json").exists
+    agent._held = lambda: holds(tmp_path / "fence.json")
     be_replica(agent)
     hold(record, dry_run=False)
     asks = replace(PRIMARY, state=State.CLOSED, fenced=True, takeover=True, ceded=4)
