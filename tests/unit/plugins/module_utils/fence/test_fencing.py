@@ -231,7 +231,10 @@ def test_only_what_closes_the_database_holds_the_agent(tmp_path) -> None:
         ("keep", "haproxy"), ("keep", "atlas"), ("keep", "read_only"), ("drop", "read_only"), ("keep", "restore"), ("drop", "haproxy"),
         ("drop", "restore"), ("drop", "atlas"), ("keep", "grants"), ("keep", "atlas"), ("drop", "grants"),
     ):  # fmt: skip
-        record.keep(driver, {}) if act == "keep" else record.drop(driver)
+        if act == "keep":
+            record.keep(driver, {})
+        else:
+            record.drop(driver)
         seen.append(holds(tmp_path / "fence.json"))
     assert seen == [False, False, False, True, False, True, True, False, False, True, True, False]
     record.drop("atlas")
