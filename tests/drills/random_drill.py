@@ -230,7 +230,7 @@ def keep(place: Place, directory: Path, words: str) -> None:
     stamp = int(time.time())
     for node in PAIR:
         for name, script in (
-            ("tandem", "tandem status; tandem why; tandem journal -n 200; cat /var/lib/tandem-health/memory.json"),
+            ("tandem", "tandem status; tandem why; tandem journal -n 200; cat /var/lib/tandem-health/memory.*"),
             ("journald", "journalctl --no-pager -o short-precise --since -5min"),
             ("replication", "mysql -e 'SHOW VARIABLES LIKE \"%gtid%\"; SHOW STATUS LIKE \"Rpl_semi%\"'; mysql --vertical -e 'SHOW REPLICA STATUS'"),
         ):

@@ -88,6 +88,7 @@ class Agent:
         self.policy, self._acts, self._store, self._note = policy, acts, store, note
         self._held, self._witness = held, witness
         self.memory: Memory = store.recall()
+        store.reserve()
         self.decision: Decision | None = None
         self.addresses_away = False
         self._peer: tuple[Said, float] | None = None
@@ -115,7 +116,7 @@ class Agent:
         self._failed = self._went_alone = False
         self._ended_at, self._foreign_at = 0.0, -math.inf
         self._complaint: tuple[Action, str] | None = None
-        self._errant = ""
+        self._errant = self._lock_complaint = ""
         self.last_story: list[str] = []
 
     # Between the nodes.
@@ -257,12 +258,23 @@ class Agent:
                 self._foreign_at = clock()
                 return Running.FOREIGN
             return Running.OWN
-        if self._held() or (lock.is_taken() and clock() - self._ended_at > _LETS_GO):
+        if self._held() or (self._lock_is_taken() and clock() - self._ended_at > _LETS_GO):
             self._foreign_at = clock()
             return Running.FOREIGN
         if looked <= self._foreign_at:
             return Running.FOREIGN
         return Running.FAILED if self._failed else Running.NONE
+
+    def _lock_is_taken(self) -> bool:
+        """One that cannot be read holds nothing up: no failover for ever is worse. The hands still keep two operations apart."""
+        try:
+            taken, complaint = lock.is_taken(), ""
+        except OSError as error:
+            taken, complaint = False, f"whether an operation runs cannot be seen, so none is believed to: {error}"
+        if complaint and complaint != self._lock_complaint:
+            LOG.error("%s", complaint)
+        self._lock_complaint = complaint
+        return taken
 
     @property
     def busy(self) -> bool:
@@ -292,7 +304,7 @@ class Agent:
     @property
     def undisturbed(self) -> bool:
         """Nobody has said anything since the last step, and no operation has begun."""
-        return self._said is self._store.said() and not self._held() and not lock.is_taken()
+        return self._said is self._store.said() and not self._held() and not self._lock_is_taken()
 
     # Telling.
 

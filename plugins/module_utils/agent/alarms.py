@@ -14,6 +14,7 @@ ALARMS: t.Mapping[str, tuple[str, str]] = {
     "opened_by_somebody_else": ("critical", "somebody else opened the database for writes"),
     "diverged": ("critical", "the database has transactions that the primary does not have"),
     "memory_not_kept": ("critical", "the agent's memory cannot be written: the node closes, if it must, and decides nothing else"),
+    "policies_differ": ("critical", "the nodes' agents have different witnesses or times: neither follows a silent primary"),
     "isolated": ("critical", "the node is cut off and has closed its database"),
     "manual_failover_needed": ("critical", "the primary is gone and the policy is failover: manual"),
     "data_comparison_failed": ("critical", "the nodes cannot tell whose data is newer"),

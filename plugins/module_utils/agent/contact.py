@@ -45,6 +45,11 @@ class Contact:
         return self.view.peer or Said()
 
     @cached_property
+    def policies_differ(self) -> bool:
+        """As it was when the peer was heard last. One of an earlier version does not say."""
+        return self.peer.common not in ("", self.policy.common)
+
+    @cached_property
     def contact(self) -> float:
         """Seconds since this node sent the newest beat of which the peer has said that it came."""
         return math.inf if self.peer.echo is None else self.view.now - self.peer.echo

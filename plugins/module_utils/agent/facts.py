@@ -210,9 +210,13 @@ class Facts(Own, Persons):
             ("primary asks", yes(self.heard and peer.takeover and peer.fenced), "yes: its server has ended", self.heard and peer.takeover and peer.fenced),
             ("primary cedes", f"term {peer.ceded}", f"term {self.memory.term.epoch}", peer.term == self.memory.term and self.peer_ceded),
             ("contact", f"{self.contact:.2f} s", f"both ways within {self.policy.self_fence_after:.2f} s", self.in_contact),
-            ("cool-down", "running" if self.cooling else "over", "over, or acknowledged", not self.cooling),
         ]  # fmt: skip
-        return [Blocker(*row) for row in rows]
+        return [*(Blocker(*row) for row in rows), self.cool_down]
+
+    @cached_property
+    def cool_down(self) -> Blocker:
+        """Only against following the end of the database alone: a node that is dead is followed at once."""
+        return Blocker("cool-down", "running" if self.cooling else "over", "over, or acknowledged", not self.cooling)
 
     @cached_property
     def of_silence(self) -> list[Blocker]:
@@ -222,6 +226,8 @@ class Facts(Own, Persons):
             ("silence", f"{self.silence:.2f} s", f"{policy.promote_after:g} s on all networks", self.silence >= policy.promote_after and not self.heard),
             ("primary's machine", answers(view.knock), "does not answer", view.knock is False),
         ]  # fmt: skip
+        if self.policies_differ:
+            rows.append(("same policy", self.peer.common, policy.common, False))
         if policy.witness:
             witness = view.witness
             free = witness.reachable and (witness.holder in ("", policy.name) or witness.left <= 0)
@@ -285,7 +291,7 @@ class Facts(Own, Persons):
     @cached_property
     def alone_on_evidence(self) -> bool:
         dead = self.silence >= self.policy.alone_after and self.view.knock is False
-        return self.policy.alone_on_evidence and self.evidence and dead
+        return self.policy.alone_on_evidence and self.evidence and dead and not self.policies_differ
 
     # Opening again.
 

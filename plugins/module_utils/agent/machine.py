@@ -132,6 +132,7 @@ def say(facts: Facts) -> Said:
         paused_at=max(view.paused_at, 0.0),
         failover_at=memory.failover_at,
         acknowledged_at=max(view.acknowledged_at, 0.0),
+        common=facts.policy.common,
     )
 
 
@@ -162,6 +163,7 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
         stalled_since=_since(memory.stalled_since, view.database is Database.STALLED, now),
         in_step_since=_since(memory.in_step_since, view.in_step, now),
         out_of_step_since=_since(memory.out_of_step_since, not view.in_step, now),
+        differ_since=_since(memory.differ_since, facts.policies_differ, now),
     )
 
 
@@ -315,12 +317,18 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     asked = view.now - (view.now if memory.started is None else memory.started)
     nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
     nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after)
+    held = memory.state is State.OPERATION and waited >= policy.alarm_held_after
+    nobody = nobody or (held and facts.database_shut and not facts.peer_writes)
     waits = memory.state is State.ALONE and facts.commits_wait and waited >= policy.alone_after
+    in_vain = view.now - (view.now if memory.unacknowledged_since is None else memory.unacknowledged_since)
+    waits = waits or (memory.state is State.OPERATION and facts.database_open and facts.commits_wait and in_vain >= policy.alarm_after)
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
     rows = [
         ("manual_failover_needed", manual and (facts.peer.takeover or (not facts.heard and waited >= policy.promote_after))),
         ("database_stalled", facts.stalled_too_long),
         ("peer_agent_silent", not facts.heard and view.knock is True and facts.silence >= policy.promote_after),
+        # While a play gives both another one, the one node is a little ahead of the other.
+        ("policies_differ", memory.differ_since is not None and view.now - memory.differ_since >= policy.alarm_after),
         ("diverged", memory.state is State.DIVERGED),
         ("data_comparison_failed", memory.state is State.CLOSED and view.ahead is False and facts.heard and facts.peer.ahead is False),
         ("both_open", facts.heard and facts.database_open and facts.peer.database is Database.OPEN),

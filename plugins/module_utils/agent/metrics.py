@@ -67,7 +67,7 @@ METRICS: t.Mapping[str, Metric] = {
     "tandem_agent_paused": Metric("gauge", "Maintenance: the agent watches and does nothing.", "truth"),
     "tandem_agent_paused_until_timestamp_seconds": Metric("gauge", "When the maintenance ends by itself.", "unix seconds"),
     "tandem_operation_running": Metric("gauge", "A switchover, failover or rejoin works on this node, or a fence of a person stands.", "truth"),
-    "tandem_failover_ready": Metric("gauge", "If the primary died now, the replica would take over by itself.", "truth"),
+    "tandem_failover_ready": Metric("gauge", "If the primary died now, its machine or its database alone, the replica would take over by itself.", "truth"),
     "tandem_failover_blockers": Metric("gauge", "What stands against that, or is not known.", "count"),
     "tandem_alarm": Metric("gauge", "1 for each alarm of the agent that is so now; the others are absent.", "truth", ("alarm", "severity")),
     "tandem_failovers_total": Metric("counter", "Times that this node took over from a dead primary.", "count"),

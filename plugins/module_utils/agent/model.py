@@ -125,6 +125,7 @@ class Said:
     paused_at: float = 0.0  # wall: when a person has said so; 0: never, or by an agent that does not say when
     failover_at: float = 0.0  # wall
     acknowledged_at: float = 0.0  # wall: a person has seen the last failover, and said so on that node
+    common: str = ""  # Policy.common; "": an earlier version does not say it
     echo: float | None = None  # the time in the newest beat that it had received: the receiver's own clock
 
 
@@ -199,6 +200,7 @@ class Memory:
     stalled_since: float | None = None
     in_step_since: float | None = None
     out_of_step_since: float | None = None
+    differ_since: float | None = None  # the policies
     tried_at: float | None = None  # rejoin or rearm
     replaced_at: float | None = None
     alone_at: float | None = None  # GO_ALONE

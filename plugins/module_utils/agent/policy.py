@@ -35,6 +35,7 @@ class Policy:
     failback: str = NEVER  # or WHEN_IN_SYNC, or MANUAL
     preferred: str = ""  # the primary where everything else is equal; "": the lower name
     witness: bool = False
+    driver: str = ""  # of the witness
     gateway: bool = True  # False: none is configured; then silence alone promotes nobody (without a witness)
     # What is done without a witness where the peer is silent, does not answer, and the own gateway does.
     # True: the primary goes on alone. False: its commits wait until a person has said that the peer is dead.
@@ -70,6 +71,7 @@ class Policy:
     cooldown: float = 600.0
     failback_after: float = 60.0  # in step for so long
     alarm_after: float = 30.0  # nobody is primary
+    alarm_held_after: float = 60.0  # the same where an operation, a fence or a restore has the node
 
     def __post_init__(self) -> None:
         """Raises ValueError where the times contradict each other."""
@@ -107,6 +109,12 @@ class Policy:
         that heard that beat keeps still for as long as if it had said so.
         """
         return self.self_fence_after - self.tick
+
+    @property
+    def common(self) -> str:
+        """What has to be equal on both nodes, as they tell it to each other: else one would open while the other one may still write."""
+        witness = (self.driver or "yes") if self.witness else "none"
+        return f"witness {witness}, promote_after {self.promote_after:g}, lease {self.lease:g}, clock_error {self.clock_error:g}"
 
     @property
     def outranks_peer(self) -> bool:

@@ -64,9 +64,10 @@ class Voice:
             self.history.record(kind, reason=str(details.get("reason") or details.get("said") or details.get("name") or ""), details=details)
         if kind == "failover":
             self.counters["failovers"] += 1
-            lost = details["report"].get("lost")
+            # Each is an event of its own, and none has an end.
+            lost, key = details["report"].get("lost"), f"{self.node}/failover/{details['report'].get('operation')}"
             text = f"{self.node} is the primary now; transactions that may be lost: {lost}"
-            self._notifier.submit(Event(self.node, "failover", text, state=INFO, severity="critical"), peer_alive)
+            self._notifier.submit(Event(self.node, "failover", text, state=INFO, severity="critical", key=key), peer_alive)
         elif kind in ("alarm", "over"):
             before, name = set(self._announced.names), details["name"]
             now = before | {name} if kind == "alarm" else before - {name}

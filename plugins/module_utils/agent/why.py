@@ -15,8 +15,10 @@ from .alarms import described
 LAST = 5  # transitions told
 # Conditions that only the primary's death itself can meet: that they are not met while it lives stands against nothing.
 PROOFS = frozenset({"silence", "primary's machine", "lease", "primary asks", "primary cedes"})
+# What stands only against following the end of the primary's database alone.
+OF_THE_DATABASE = frozenset({"cool-down"})
 
-# The agent sees that there is a record (/var/lib/tandem/fence.json), and not of what.
+# The agent sees that there is a record (/var/lib/tandem/fence.json) that closes the database, and not which.
 HELD = "a fence, or a restore that runs or was killed; the agent decides nothing there until that ends (playbooks/unfence.yml, docs/runbooks/restore.md)"
 
 
@@ -144,6 +146,10 @@ def outlook(status: t.Any, now: float) -> Outlook:
     elif not isinstance(listed, (list, tuple)) and able is None:
         unknown.append(f"{node} has not said which conditions are met.")
     met = sum(reading.truth(item, "ok") is True for item in conditions)
+    failing = {reading.text(item, "condition") for item in conditions if reading.truth(item, "ok") is False}
+    if len(against) == len(failing) > 0 and failing <= OF_THE_DATABASE and not unknown:
+        words = f"{node} would take over by itself if the primary's machine died, but not if only its database ended."
+        return Outlook(False, node, words, tuple(against), met, awaits)
     if against:
         return Outlook(False, node, f"{node} would not take over by itself.", tuple(against + unknown), met, awaits)
     if unknown:

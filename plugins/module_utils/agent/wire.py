@@ -29,6 +29,7 @@ def from_said(said: Said) -> Plain:
         "paused_at": said.paused_at,
         "failover_at": said.failover_at,
         "acknowledged_at": said.acknowledged_at,
+        "common": said.common,
         "echo": said.echo,
     }
 
@@ -52,6 +53,7 @@ def to_said(plain: t.Any) -> Said | None:
             # A daemon of an earlier version does not say these.
             paused_at=_number(plain.get("paused_at", 0.0)),
             acknowledged_at=_number(plain.get("acknowledged_at", 0.0)),
+            common=_text(plain.get("common", "")),
             echo=None if echo is None else _number(echo),
         )
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -102,6 +104,12 @@ def to_term(plain: t.Any) -> Term:
 def _bool(value: t.Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"neither true nor false: {value!r}")
+    return value
+
+
+def _text(value: t.Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"no text: {value!r}")
     return value
 
 

@@ -14,6 +14,20 @@ from pathlib import Path
 from ..errors import OperationFailed
 
 PATH = Path("/var/lib/tandem/fence.json")
+# Fences of proxies, which leave the database as it is.
+_PASSES = frozenset({"haproxy", "atlas"})
+
+
+def holds(path: Path = PATH) -> bool:
+    """Does the agent leave this node alone? It may not read the record, so it sees by a second file that there are only such.
+
+    A record without that file, as an earlier version leaves it, holds.
+    """
+    return path.exists() and not _passes(path).exists()
+
+
+def _passes(path: Path) -> Path:
+    return path.with_suffix(".passes")
 
 
 class Record:
@@ -41,7 +55,7 @@ class Record:
             self._write({**data, driver: dict(changed)})
 
     def drop(self, driver: str) -> None:
-        """Without any fence there is no file: the agent, which may not read it, sees by that whether somebody has fenced."""
+        """Without any fence there is no file: see holds()."""
         data = self.read()
         if data.pop(driver, None) is None:
             return
@@ -49,17 +63,25 @@ class Record:
             self._write(data)
         else:
             self._path.unlink(missing_ok=True)
+            _passes(self._path).unlink(missing_ok=True)
 
     def _write(self, data: dict[str, t.Any]) -> None:
         temporary = ""
+        passes = set(data) <= _PASSES
         try:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if not passes:
+                _passes(self._path).unlink(missing_ok=True)
+            elif not self._path.exists():
+                _passes(self._path).touch()
             descriptor, temporary = tempfile.mkstemp(prefix=".fence", dir=self._path.parent)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(data, file, indent=1, sort_keys=True)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self._path)
+            if passes:
+                _passes(self._path).touch()
         except OSError as error:
             if temporary:
                 Path(temporary).unlink(missing_ok=True)

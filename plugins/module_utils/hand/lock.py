@@ -14,7 +14,9 @@ from pathlib import Path
 
 from ..errors import Refused
 
-LOCK = Path("/run/lock/tandem-operation.lock")
+# In a directory of root's: in /run/lock any account could hold it. Who may open it may hold it as well, so the mode is a narrow one.
+LOCK = Path("/run/tandem/operation.lock")
+_MODE = 0o640  # role health gives it to the group of its daemon, which only looks
 # Seconds. The agent's own operations take less.
 _PATIENCE = 30.0
 _POLL = 0.1
@@ -22,7 +24,7 @@ _POLL = 0.1
 
 def take(name: str, path: Path = LOCK) -> t.IO[str]:
     """The open file that is the lock. Raises Refused while somebody else has it."""
-    file = path.open("a+", encoding="utf-8")
+    file = os.fdopen(_open(path), "r+", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -34,6 +36,19 @@ def take(name: str, path: Path = LOCK) -> t.IO[str]:
     file.write(f"process {os.getpid()}\n")
     file.flush()
     return file
+
+
+def _open(path: Path) -> int:
+    """Made where it is missing, whatever the umask; what is there keeps its owner and mode."""
+    with contextlib.suppress(FileExistsError):
+        path.parent.mkdir()
+        path.parent.chmod(0o755)
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(FileExistsError):
+        made = os.open(path, flags | os.O_CREAT | os.O_EXCL, _MODE)
+        os.fchmod(made, _MODE)
+        return made
+    return os.open(path, flags)
 
 
 @contextlib.contextmanager
@@ -59,16 +74,14 @@ def held(name: str, really: bool = True, patience: float = _PATIENCE, path: Path
 
 
 def is_taken(path: Path = LOCK) -> bool:
-    """Does anybody hold it? Needs the right to read only."""
+    """Does anybody hold it? Needs the right to read only. Raises OSError where that cannot be seen."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
-    except OSError:
-        return True
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
     finally:
         os.close(file)

@@ -9,7 +9,6 @@ import logging
 import math
 import time
 import typing as t
-from pathlib import Path
 
 from ..agent.acts import Acts
 from ..agent.agent import Agent, Seen, clock
@@ -23,7 +22,8 @@ from ..agent.voice import Voice
 from ..agent.why import blockers
 from ..agent.witness.keeper import Keeper
 from ..agent.witness.lease import Lease
-from ..agent.witness.settings import register
+from ..agent.witness.settings import driver, register
+from ..fence.record import holds
 from .config import AgentSettings, Config
 from .http import fetch
 from .links import Reference
@@ -33,8 +33,6 @@ from .tasks import optional
 from .vrrp import BothMasters, Change, Vrrp
 
 LOG = logging.getLogger("tandem.agent")
-# A fence of a person holds until the same person takes it away.
-FENCE = Path("/var/lib/tandem/fence.json")
 # By how many pings the service address may be behind the node's own: both are sent at once, and are late together.
 BEHIND = 2.5
 PEER_STATUS_EVERY = 5.0
@@ -90,12 +88,13 @@ class Agency:
             tick=config.interval,
             gateway=any(n.name == "outside" and n.reference for n in config.networks),
             witness=settings.witness is not None,
+            driver=driver(settings.witness),
             **settings.policy,
         )
         acts = self._acts = Acts(config.node, config.peer, settings.here, settings.there)
         # Called when something has changed that the agent should look at before its next tick.
         self.wake: t.Callable[[], t.Any] = self.step
-        self.agent = Agent(policy, acts, Store(settings.directory), self._note, FENCE.exists, self._make_witness(policy, settings))
+        self.agent = Agent(policy, acts, Store(settings.directory), self._note, holds, self._make_witness(policy, settings))
         self.voice = Voice(config.node, settings.directory, settings.channels, lambda: eyes.status(True))
         self.loop: asyncio.AbstractEventLoop | None = None
         self.peer_agent: t.Any = None
@@ -256,7 +255,7 @@ class Agency:
             "disks": disks(DISKS),
             "agent": {
                 **self.agent.status(),
-                "blockers": blockers([*facts.preconditions, *facts.of_silence]) if facts else [],
+                "blockers": blockers([*facts.preconditions, facts.cool_down, *facts.of_silence]) if facts else [],
                 "counters": self.voice.counters,
             },
             "semi_sync": {"active": semi.acknowledged if semi else None, "clients": semi.clients if semi else None},

@@ -99,7 +99,7 @@ def _moment(unix: float) -> str:
 
 def _cooling(agent: dict) -> str:
     until = agent.get("cooldown_until")
-    return f", none of itself before {time.strftime('%H:%M:%S', time.localtime(until))} (tandem ack)" if until else ""
+    return f", not after the end of the database alone before {time.strftime('%H:%M:%S', time.localtime(until))} (tandem ack)" if until else ""
 
 
 def _acknowledged(agent: dict) -> str:

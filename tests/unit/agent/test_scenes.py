@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -96,6 +97,22 @@ def test_the_loss_of_the_witness_alone_changes_nothing() -> None:
     world.run_until(world.now + 30)
     assert world.state(A) is State.PRIMARY
     assert max(b - a for a, b in itertools.pairwise(world.acked_at[acked:])) < 0.5
+
+
+@pytest.mark.parametrize("without", [A, B])
+def test_a_witness_that_only_one_node_knows_makes_no_second_primary(without: str) -> None:
+    """The play failed on the other one. The one holds the lease and goes on; the other one has only the evidence."""
+    world = pair(witness=True, arbiter=False)
+    one = world.servers[without]
+    one.policy = replace(one.policy, witness=False)
+    world.run_until(world.now + 31)
+    assert all("policies_differ" in server.decision.alarms for server in world.servers.values())
+    cut(world, *NETWORKS)
+    never(world, B, 20)
+    world.heal()
+    one.policy = replace(one.policy, witness=True)
+    world.until(world.calm_with_a_person, 60)
+    assert all("policies_differ" not in server.decision.alarms for server in world.servers.values())
 
 
 def test_a_holder_does_not_go_alone_before_the_witness_has_heard_of_it() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,6 +161,28 @@ def test_blockers_say_what_was_found_and_what_is_needed() -> None:
         "in step": ("no", "yes, when the primary was last heard"),
         "primary's machine": ("answers", "does not answer"),
     }
+
+
+@pytest.mark.parametrize(
+    ("view", "memory", "alarm"),
+    [
+        ({"database": Database.CLOSED}, {"since": 39.0}, "nobody_is_primary"),
+        ({"database": Database.GONE}, {"since": 39.0}, "nobody_is_primary"),
+        ({"database": Database.CLOSED}, {"since": 41.0}, None),
+        ({"database": Database.CLOSED, "peer": Said(State.PRIMARY, Database.OPEN, Term(3, "b"))}, {"since": 39.0}, None),
+        ({"database": Database.OPEN, "acknowledged": False}, {"since": 39.0, "unacknowledged_since": 69.0}, "writes_wait_for_the_replica"),
+        ({"database": Database.OPEN, "acknowledged": False}, {"since": 39.0, "unacknowledged_since": 71.0}, None),
+        ({"database": Database.OPEN, "acknowledged": False, "went_alone": True}, {"since": 39.0, "unacknowledged_since": 69.0}, None),
+    ],
+    ids=["closed", "gone", "not long", "the peer is open", "waits", "waits not long", "does not wait"],
+)
+def test_a_node_that_is_held_says_what_nobody_serves(view: dict[str, Any], memory: dict[str, Any], alarm: str | None) -> None:
+    """A fence that was forgotten, or a restore that was killed."""
+    peer = Said(State.OPERATION, Database.CLOSED, Term(3, "b"), fenced=True)
+    seen = View(**{"now": 100.0, "heard": {"inside": 0.1}, "peer": peer, "gateway": 0.1, "running": Running.FOREIGN, **view})
+    decision = step(POLICY, Memory(**{"state": State.OPERATION, "started": 0.0, "stepped": 99.9, "term": Term(3, "b"), **memory}), seen)
+    assert decision.state is State.OPERATION
+    assert set(decision.alarms) & {"nobody_is_primary", "writes_wait_for_the_replica"} == ({alarm} if alarm else set())
 
 
 @pytest.mark.parametrize("times", [{"promote_after": 1.5}, {"lease": 2.0}, {"alone_after": 2.0}])

@@ -9,6 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.facts import Facts
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Memory, View
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Policy
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.why import blockers, outlook, why
 
 from . import seen_data as data
@@ -180,3 +183,18 @@ def test_a_hostile_history() -> None:
     for made in [*data.without(data.events()[4]), {}, {"kind": "transition"}, {"kind": "transition", "reason": data.HOSTILE, "details": {"a\nb": "c\nd"}}]:
         lines = why({}, [made], data.NOW)
         assert all(line.isprintable() for line in lines)
+
+
+def test_the_cool_down_stands_only_against_following_the_database() -> None:
+    """A dead machine is followed at once."""
+    facts = Facts(Policy("node-b", "node-a"), Memory(failover_at=1000.0), View(now=50.0, wall=1100.0))
+    status = data.replica()
+    row = {"condition": "cool-down", "found": "running", "needed": "over, or acknowledged", "ok": False}
+    assert blockers([facts.cool_down]) == [row]
+    assert facts.cool_down in facts.of_takeover and facts.cool_down not in facts.of_silence
+    status["agent"]["blockers"] = [*data.blockers(), row]
+    seen = outlook(status, data.NOW)
+    assert seen.ready is False and seen.against == ("cool-down: found running; needed over, or acknowledged.",)
+    assert seen.summary.endswith("would take over by itself if the primary's machine died, but not if only its database ended.")
+    status["agent"]["blockers"] = [*data.blockers(("in step", "no", "yes", False)), row]
+    assert outlook(status, data.NOW).summary.endswith("would not take over by itself.")

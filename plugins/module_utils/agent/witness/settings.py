@@ -25,6 +25,11 @@ def settings(raw: t.Mapping[str, t.Any]) -> WitnessSettings:
     raise ValueError(f"driver {raw['driver']!r} is neither ssh nor dns")
 
 
+def driver(wanted: WitnessSettings | None) -> str:
+    """Its name; none has an empty one."""
+    return "" if wanted is None else "ssh" if isinstance(wanted, SshSettings) else "dns"
+
+
 def register(wanted: WitnessSettings, node: str) -> Register:
     """Raises Misconfigured."""
     return SshRegister(wanted, node) if isinstance(wanted, SshSettings) else DnsRegister(wanted)

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
@@ -44,9 +44,20 @@ def test_the_memory_of_an_agent_that_does_not_run_is_removed_after_the_restart(e
     known = templar(health_agent_enabled=enabled, __health_seen=seen)
     assert all(known.evaluate_conditional(one) for one in forget["when"]) is forgets
     configured = (ROLE / "templates" / "etc" / "tandem" / "health.json.j2").read_text(encoding="utf-8")
-    path = Path(known.template(forget["ansible.builtin.file"]["path"]))
-    assert path.name == "memory.json" and f'"directory": "{path.parent}"' in configured
-    assert yaml.safe_load((ROLE / "tasks" / "look.yml").read_text(encoding="utf-8"))[0]["ansible.builtin.command"]["argv"][-1] == "{{ __health_agent_memory }}"
+    paths = [Path(each) for each in known.template(forget["loop"])]
+    assert {path.name for path in paths} == {"memory.0", "memory.1", "memory.json"}
+    assert all(f'"directory": "{path.parent}"' in configured for path in paths)
+
+
+@pytest.mark.parametrize("there", ["", "memory.0", "memory.1", "memory.json"])
+def test_any_memory_of_an_agent_is_seen(tmp_path: Path, there: str) -> None:
+    if there:
+        (tmp_path / there).touch()
+    (look,) = load("tasks/look.yml")
+    memory = [str(tmp_path / name) for name in ("memory.0", "memory.1", "memory.json")]
+    known = templar(health_agent_enabled=True, __health_user="root", __health_agent_memory=memory, __health_look=look["vars"]["__health_look"])
+    seen = subprocess.run(known.template(look["ansible.builtin.command"]["argv"]), check=True, capture_output=True, text=True).stdout
+    assert seen.splitlines()[1:] == (["agent-memory"] if there else [])
 
 
 def test_the_agent_of_the_primary_is_switched_off_before_any_other() -> None:
@@ -61,3 +72,16 @@ def test_the_agent_of_the_primary_is_switched_off_before_any_other() -> None:
     (restart,) = (task for task in load("tasks/switch_off.yml") if "ansible.builtin.systemd_service" in task)
     for status in (200, 503):
         assert templar(__health_primary={"status": status}).evaluate_conditional(restart["when"]) is (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("seen", "changed", "makes"),
+    [(["fault-file"], [], False), ([], [], True), (["fault-file"], ["/etc/tmpfiles.d/tandem-health.conf"], True)],
+    ids=["nothing new", "after a reset", "an upgrade"],
+)
+def test_what_belongs_in_run_is_made_when_it_is_missing_or_described_anew(seen: list[str], changed: list[str], makes: bool) -> None:
+    (make,) = (task for task in load("tasks/configure.yml") if "systemd-tmpfiles" in str(task.get("ansible.builtin.command")))
+    known = templar(__health_seen={"stdout_lines": seen}, __health_written={"changed_paths": changed}, ansible_check_mode=False)
+    assert all(known.evaluate_conditional(one) for one in make["when"]) is makes
+    described = (ROLE / "templates" / "etc" / "tmpfiles.d" / "tandem-health.conf.j2").read_text(encoding="utf-8")
+    assert "f /run/tandem/operation.lock 0640 root {{ __health_user }} -" in described

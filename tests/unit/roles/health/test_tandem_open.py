@@ -94,3 +94,8 @@ def test_it_is_refused_without_yes_and_without_a_daemon(tandem: ModuleType, monk
     monkeypatch.setattr(tandem, "URL", "http://127.0.0.1:9")
     with pytest.raises(tandem.Refused, match="does not answer"):
         given(tandem, REPLICA)
+
+
+def test_the_cool_down_is_told_as_what_it_holds_up(tandem: ModuleType) -> None:
+    assert tandem._cooling({"cooldown_until": None}) == ""
+    assert tandem._cooling({"cooldown_until": 1000.0}).startswith(", not after the end of the database alone before ")

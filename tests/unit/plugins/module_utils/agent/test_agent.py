@@ -26,7 +26,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Po
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.store import Store
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spoken
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record, holds
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import hold, release
 from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone, Undone
 
@@ -143,6 +143,16 @@ def test_what_an_operation_of_a_person_has_left_is_seen_before_it_counts_as_over
     monkeypatch.setattr(module.lock, "is_taken", lambda: False)
     assert agent.step(replace(REPLICA, looked=before)).state is State.OPERATION
     assert agent.step(replace(REPLICA, looked=module.clock())).state is not State.OPERATION
+
+
+def test_a_lock_that_cannot_be_read_is_complained_about_and_holds_nothing_up(agent, monkeypatch, caplog) -> None:
+    def refused() -> bool:
+        raise PermissionError(13, "Permission denied", "/run/tandem/operation.lock")
+
+    monkeypatch.setattr(module.lock, "is_taken", refused)
+    for _turn in range(3):
+        assert agent.step(REPLICA).state is not State.OPERATION
+    assert len([line for line in caplog.messages if "operation.lock" in line]) == 1
 
 
 def test_an_acknowledgement_of_the_other_node_is_kept_here(agent, tmp_path) -> None:
@@ -412,7 +422,7 @@ def test_what_a_person_says_is_heard_without_a_restart(agent: Agent) -> None:
 def test_a_node_that_a_restore_holds_is_left_alone_until_it_is_given_back(agent: Agent, acts: Acts, tmp_path) -> None:
     """The primary is closed, and its server stops for the swap: neither is a reason to open here."""
     record = Record(tmp_path / "fence.json")
-    agent._held = (tmp_path / "fence.json").exists
+    agent._held = lambda: holds(tmp_path / "fence.json")
     be_replica(agent)
     hold(record, dry_run=False)
     asks = replace(PRIMARY, state=State.CLOSED, fenced=True, takeover=True, ceded=4)

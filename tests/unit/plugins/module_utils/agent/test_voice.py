@@ -112,3 +112,12 @@ def test_what_cannot_be_read_of_them_stops_nobody(make: Make, told: Told, tmp_pa
     make()
     assert ("diverged", "problem") in told.messages
     assert "diverged" in (tmp_path / "alarms.json").read_text()
+
+
+def test_each_failover_is_told(make: Make, told: Told) -> None:
+    """Also the second one within the quarter of an hour in which nothing is said twice."""
+    voice = make()
+    for operation in ("one", "two"):
+        voice.note("failover", {"report": {"operation": operation, "lost": "none"}}, False)
+    wait(voice, lambda: len(told.messages) == 2)
+    assert told.messages == [("failover", "info")] * 2

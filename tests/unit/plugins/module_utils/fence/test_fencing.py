@@ -9,7 +9,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.decide import Verdict
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused, StatementFailed
 from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
-from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record, holds
 
 
 class Port:
@@ -221,3 +221,26 @@ def test_no_fence_leaves_no_file(tmp_path) -> None:
     assert (tmp_path / "fence.json").exists()
     record.drop("grants")
     assert not (tmp_path / "fence.json").exists()
+
+
+def test_only_what_closes_the_database_holds_the_agent(tmp_path) -> None:
+    """The agent may not read the record."""
+    record = Record(tmp_path / "fence.json")
+    seen = [holds(tmp_path / "fence.json")]
+    for act, driver in (
+        ("keep", "haproxy"), ("keep", "atlas"), ("keep", "read_only"), ("drop", "read_only"), ("keep", "restore"), ("drop", "haproxy"),
+        ("drop", "restore"), ("drop", "atlas"), ("keep", "grants"), ("keep", "atlas"), ("drop", "grants"),
+    ):  # fmt: skip
+        if act == "keep":
+            record.keep(driver, {})
+        else:
+            record.drop(driver)
+        seen.append(holds(tmp_path / "fence.json"))
+    assert seen == [False, False, False, True, False, True, True, False, False, True, True, False]
+    record.drop("atlas")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_of_an_earlier_version_holds_the_agent(tmp_path) -> None:
+    (tmp_path / "fence.json").write_text('{"haproxy": {}}')
+    assert holds(tmp_path / "fence.json")
