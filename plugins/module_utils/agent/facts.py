@@ -197,7 +197,7 @@ class Facts(Own, Persons):
             ("own database", self.view.database.value, Database.CLOSED.value, self.database_closed),
             ("complete", f"term {term.epoch}: {term.writer or 'nobody'}{' alone' if term.solo else ''}",
              "every acknowledged write is here", self.complete),
-            ("in step", yes(self.view.promotable), "yes, when the primary was last heard", self.view.promotable),
+            ("in step", yes(self.view.promotable), "yes, when the primary was last heard with an open database", self.view.promotable),
             ("extra transactions", yes(self.view.extra), "no", self.view.extra is not True),
         ]  # fmt: skip
         return [Blocker(*row) for row in rows]

@@ -145,7 +145,7 @@ class View:
     now: float
     wall: float = 0.0
     database: Database = Database.UNKNOWN
-    promotable: bool = False  # in step when the primary was last heard, in this life of the server; no error
+    promotable: bool = False  # in step when the primary was last heard with an open database, in this life of the server; no error
     in_step: bool = False  # see Said
     # True: the server waits for its replica, and that has received everything. False: it waits, and in vain.
     # True: the server waits for its replica, and that has received everything. False: it waits in vain, or not at all (as the look

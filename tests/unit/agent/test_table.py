@@ -157,7 +157,7 @@ def test_blockers_say_what_was_found_and_what_is_needed() -> None:
     decision = step(POLICY, Memory(State.REPLICA, 90.0, Term(3, "b"), stepped=100.9, started=0.0, watched=True), view)
     missing = {blocker.name: (blocker.found, blocker.needed) for blocker in decision.blockers if not blocker.met}
     assert missing == {
-        "in step": ("no", "yes, when the primary was last heard"),
+        "in step": ("no", "yes, when the primary was last heard with an open database"),
         "primary's machine": ("answers", "does not answer"),
     }
 

@@ -529,6 +529,39 @@ def test_a_replica_that_has_not_followed_for_long_may_not(agent: Agent, monkeypa
     assert "in step" in [b.name for b in agent.decision.facts.preconditions if not b.met]
 
 
+GONE = replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4)
+BROKEN_OFF = replace(REPLICA, replicates=False, lag=None)
+
+
+def test_a_replica_may_follow_a_primary_whose_database_has_been_dead_for_long(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """Its agent lives and goes on beating; within the cool-down, a pause or an operation nobody takes over at once."""
+    be_replica(agent)
+    agent.memory = replace(agent.memory, failover_at=time.time())
+    now = module.clock()
+    starts = replace(GONE, state=State.STARTING, database=Database.UNKNOWN)  # its daemon is started again
+    for later, said in ((0.1, GONE), (1.0, GONE), (60.0, GONE), (3600.0, starts), (3601.0, GONE)):
+        monkeypatch.setattr(module, "clock", lambda later=later: now + later)
+        told(agent, said)
+        agent.step(BROKEN_OFF)
+        assert agent.memory.state is State.REPLICA
+    monkeypatch.setattr(module, "clock", lambda: now + 3602)
+    told(agent, replace(GONE, acknowledged_at=time.time() + 1))
+    agent.step(BROKEN_OFF)
+    assert agent.memory.state is State.PROMOTING
+    wait(lambda: bool(acts.done))
+
+
+def test_a_replica_may_not_follow_a_primary_that_was_open_while_it_did_not_follow(agent: Agent, monkeypatch) -> None:
+    be_replica(agent)
+    now = module.clock()
+    for later, said in ((0.1, GONE), (5.0, PRIMARY), (9.0, GONE)):
+        monkeypatch.setattr(module, "clock", lambda later=later: now + later)
+        told(agent, replace(said, takeover=False))
+        agent.step(BROKEN_OFF)
+    assert agent.decision is not None
+    assert "in step" in [b.name for b in agent.decision.facts.preconditions if not b.met]
+
+
 def test_the_lock_of_its_own_hand_is_nobody_elses_operation(agent: Agent, acts: Acts, monkeypatch) -> None:
     """The hand lets it go a moment after the operation has ended."""
     be_replica(agent)
