@@ -430,9 +430,7 @@ class Daemon:
     def reconsider(self, beat: bool = False) -> None:
         """Look at everything known, decide, tell keepalived, and tell the peer when something changed."""
         local = self.local()
-        decision = decide(local, self.peer())
-        if self.agency is not None and self.agency.keeps_addresses_away and self.peer().severity is not None:
-            decision = Decision(True, f"the agent keeps the addresses away: {self.agency.agent.memory.state.value}")
+        decision = decide(local, self.peer(), self.agency.why_away if self.agency is not None else "")
         self._log_findings(local)
         if decision.fault is not None and decision.fault != self.fault_file.value:
             if self.fault_file.write(decision.fault):

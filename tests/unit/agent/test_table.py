@@ -83,6 +83,14 @@ def test_each_way_out_of_writing_closes_and_only_a_reason_opens() -> None:
     )
 
 
+def test_a_node_that_becomes_the_primary_may_have_the_addresses() -> None:
+    """It may have kept them away since it was cut off, or since its database ended."""
+    writes = {State.PRIMARY, State.ALONE, State.GOING_ALONE}
+    for row in TABLE:
+        if row.next in writes and row.state in (State.OPENING, State.PROMOTING, State.OPERATION):
+            assert Action.ALLOW_ADDRESSES in row.actions, row
+
+
 def test_a_closed_state_never_goes_straight_to_writing() -> None:
     allowed = {State.OPENING, State.PROMOTING, State.STARTING, State.OPERATION}
     for row in TABLE:
