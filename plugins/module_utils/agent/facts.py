@@ -398,7 +398,9 @@ class Facts(Own, Persons):
         armed = self.peer.state is State.PRIMARY and self.peer_open
         tried = self.memory.tried_at
         due = tried is None or self.view.now - tried >= self.policy.failback_after
-        return wanted and settled and armed and due and self.able
+        # A person has asked for this one: failover: manual is about promotions.
+        able = all(row.met for row in self.preconditions if row.name != "policy") and not self.cooling
+        return wanted and settled and armed and due and able
 
     @cached_property
     def foreign_operation(self) -> bool:

@@ -573,10 +573,15 @@ def test_a_database_that_somebody_opened_is_closed() -> None:
     assert world.until(lambda: not world.servers[B].open, 2) < 1
 
 
-def test_failback_when_in_step() -> None:
-    world = pair(policy={"failback": "when_in_sync", "preferred": A, "failback_after": 5.0, "cooldown": 3.0})
-    world.kill_database(world.servers[A], restart=0.5)
-    world.until(world.calm_with_a_person, 30)
+@pytest.mark.parametrize("failover", ["automatic", "manual"])
+def test_failback_when_in_step(failover: str) -> None:
+    world = pair(policy={"failover": failover, "failback": "when_in_sync", "preferred": A, "failback_after": 5.0, "cooldown": 3.0})
+    if failover == "manual":
+        world.hand_over(world.servers[A], world.servers[B], works=True)
+        world.run_until(world.now + 1)
+    else:
+        world.kill_database(world.servers[A], restart=0.5)
+    world.until(lambda: world.calm_with_a_person() and world.writers() == [B], 30)
     world.until(lambda: world.calm_with_a_person() and world.writers() == [A], 30)
 
 
