@@ -199,6 +199,7 @@ class Memory:
     stalled_since: float | None = None
     in_step_since: float | None = None
     out_of_step_since: float | None = None
+    shut_since: float | None = None  # both databases, as the peer itself says
     tried_at: float | None = None  # rejoin or rearm
     replaced_at: float | None = None
     alone_at: float | None = None  # GO_ALONE

@@ -9,7 +9,7 @@ import itertools
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Database, Order, State
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Database, Order, Running, State
 
 from .sim import NETWORKS, A, B, Setup, World
 
@@ -404,6 +404,41 @@ def test_an_order_does_not_survive_a_reboot() -> None:
     b.order = Order.OPEN
     world.crash(b, 3.0)
     never(world, B, 15)
+
+
+def test_a_moment_of_silence_calls_for_no_manual_failover() -> None:
+    """Every restart of the primary's daemon is one."""
+    world = pair(policy={"failover": "manual"})
+    b = world.servers[B]
+    world.run_until(world.now + 5)
+    world.restart_agent(world.servers[A], 4.0)
+    end = world.now + 8
+    while world.now < end:
+        world.run_until(world.now + 0.02)
+        assert "manual_failover_needed" not in b.decision.alarms
+
+
+def test_a_primary_without_its_agent_is_a_primary() -> None:
+    world = pair()
+    world.restart_agent(world.servers[A], 3600.0)
+    world.run_until(world.now + 40)
+    alarms = world.servers[B].decision.alarms
+    assert "peer_agent_silent" in alarms and "nobody_is_primary" not in alarms
+    world.servers[A].database = Database.CLOSED  # and now somebody stops that as well
+    world.servers[A].stalled = True
+    world.run_until(world.now + 32)
+    assert "nobody_is_primary" in world.servers[B].decision.alarms
+
+
+def test_a_primary_that_is_held_closed_for_long_is_none() -> None:
+    """By a fence of a person, or by what a restore that was killed has left."""
+    world = pair()
+    a, b = world.servers[A], world.servers[B]
+    a.running, a.database = Running.FOREIGN, Database.CLOSED
+    world.run_until(world.now + 50)
+    assert "nobody_is_primary" not in b.decision.alarms
+    world.run_until(world.now + 12)
+    assert "nobody_is_primary" in b.decision.alarms
 
 
 def test_maintenance_decides_nothing_and_ends_by_itself() -> None:
