@@ -307,7 +307,7 @@ class Agent:
                        "epoch": decision.memory.term.epoch}  # fmt: skip
             LOG.warning("%s -> %s: %s", before.value, decision.state.value, decision.reason, extra=event("transition", **details))
             self._note("transition", details)
-            if decision.state is State.PRIMARY and before in (State.STARTING, State.OPERATION):
+            if decision.state in (State.PRIMARY, State.GOING_ALONE) and before in (State.STARTING, State.OPERATION):
                 # Whoever opened it may have left its server free to stop waiting for the replica.
                 self._armed = False
         alarms = set(decision.alarms)

@@ -110,6 +110,11 @@ class Facts(Own, Persons):
         return self.database_open and self.sole
 
     @cached_property
+    def own_is_open(self) -> bool:
+        """In a term of its own: the peer may be promoted in that, so nobody may say without asking that it cannot."""
+        return self.database_open and self.memory.term.writer == self.policy.name
+
+    @cached_property
     def open_and_acknowledged(self) -> bool:
         return self.database_open and self.acknowledged
 

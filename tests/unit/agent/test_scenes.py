@@ -628,6 +628,48 @@ def test_a_switchover_of_a_person_is_followed(name: str) -> None:
     world.until(lambda: world.calm_with_a_person() and world.writers() == [name], 20)
 
 
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0, 2.8])
+def test_the_end_of_an_operation_does_not_say_that_the_other_one_cannot_open(seconds: float) -> None:
+    """Such as a switchover that was undone, beside a replica and a witness that have fallen silent, while the gateway answers."""
+    world = pair(witness=True)
+    a = world.servers[A]
+    a.running = Running.FOREIGN
+    world.run_until(world.now + 0.3)
+    cut(world, *NETWORKS)
+    world.witness_cut.add(A)
+    world.run_until(world.now + seconds)
+    a.running = Running.NONE
+    world.until(lambda: world.servers[B].open, 10)
+    world.run_until(world.now + 5)
+    assert world.writers() == [B] and not a.went_alone
+    world.heal()
+    world.until(world.calm_with_a_person, 30)
+
+
+def test_an_operation_beside_the_only_writer_leaves_it_so() -> None:
+    world = pair()
+    a = world.servers[A]
+    loses_its_replica(world)
+    world.run_until(world.now + 1)
+    term = a.memory.term
+    a.running = Running.FOREIGN
+    world.run_until(world.now + 2)
+    a.running = Running.NONE
+    world.run_until(world.now + 2)
+    assert world.state(A) is State.ALONE and a.memory.term == term and not a.armed
+
+
+def test_a_primary_whose_replica_dies_in_an_operation_goes_on_alone_after_it() -> None:
+    world = pair()
+    a = world.servers[A]
+    a.running = Running.FOREIGN
+    world.run_until(world.now + 0.3)
+    world.crash(world.servers[B], None)
+    world.run_until(world.now + 0.5)
+    a.running = Running.NONE
+    world.until(lambda: world.state(A) is State.ALONE, 4)
+
+
 def test_a_primary_that_was_not_answered_does_not_go_alone() -> None:
     world = pair()
     world.stall(world.servers[B], 60.0)
