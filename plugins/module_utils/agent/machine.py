@@ -280,7 +280,8 @@ def _reflexes(facts: Facts, actions: list[Action]) -> tuple[Memory, list[Action]
 
 def _cede(facts: Facts, memory: Memory) -> Memory:
     """Let the writer go on without this node: it asks, or this node's server has ended anyway."""
-    if memory.state not in _CEDES or memory.term.writer != facts.policy.peer or memory.term.solo:
+    held = memory.state is State.OPERATION and facts.view.held and facts.database_shut
+    if not (held or memory.state in _CEDES) or memory.term.writer != facts.policy.peer or memory.term.solo:
         return memory
     asked = facts.heard and facts.peer.state is State.GOING_ALONE and facts.peer.term == memory.term
     if (asked or facts.database_gone) and memory.ceded < memory.term.epoch:

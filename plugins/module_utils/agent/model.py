@@ -168,6 +168,7 @@ class View:
     atlas: tuple[str, ...] = ()  # what is wrong with this node's Atlas: names of alarms
     both_masters: bool = False  # keepalived holds the addresses on both nodes, and that has lasted
     frozen: bool = False  # this process has just stood still for longer than evidence_fresh
+    held: bool = False  # a fence or a restore holds this node, and no operation works on it
     went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
 
 

@@ -646,6 +646,26 @@ def test_the_end_of_an_operation_does_not_say_that_the_other_one_cannot_open(sec
     world.until(world.calm_with_a_person, 30)
 
 
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("held", [False, True])
+def test_a_replica_that_a_person_holds_lets_the_primary_go_on_alone(held: bool, gone: bool) -> None:
+    """Only an operation that works there may still need it."""
+    world = pair()
+    b = world.servers[B]
+    b.running, b.held, b.mute = Running.FOREIGN, held, True
+    if gone:
+        world.kill_database(b, restart=3600.0)
+        b.running = Running.FOREIGN
+    world.run_until(world.now + 4)
+    assert world.state(B) is State.OPERATION
+    assert world.state(A) is (State.ALONE if held else State.GOING_ALONE)
+    b.running, b.held, b.mute = Running.NONE, False, False
+    if gone:
+        world.start_database(b, 0.0)
+    world.until(world.calm, 60)
+    assert world.writers() == [A]
+
+
 def test_an_operation_beside_the_only_writer_leaves_it_so() -> None:
     world = pair()
     a = world.servers[A]

@@ -426,6 +426,19 @@ def test_a_node_that_a_restore_holds_is_left_alone_until_it_is_given_back(agent:
     assert not agent.status()["held"] and agent.memory.state is not State.OPERATION
 
 
+def test_a_node_that_is_held_cedes_unless_an_operation_works_on_it(agent: Agent, monkeypatch) -> None:
+    be_replica(agent)
+    agent._held = lambda: True
+    fenced = replace(REPLICA, follows_peer=False, replicates=False, lag=None, database=Database.GONE)
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    told(agent, replace(PRIMARY, state=State.GOING_ALONE))
+    assert agent.step(fenced).said.ceded < 4
+    monkeypatch.setattr(module.lock, "is_taken", lambda: False)
+    told(agent, replace(PRIMARY, state=State.GOING_ALONE))
+    assert agent.step(fenced).said.ceded == 4
+    assert agent.memory.state is State.OPERATION
+
+
 def silence(agent: Agent, acts: Acts) -> bool:
     """The peer is not heard, and nothing proves that it is dead. Is this node promoted?"""
     agent.step(replace(REPLICA, heard={"outside": 5.0, "inside": 5.0}))
