@@ -41,6 +41,7 @@ _KEEP_AGAIN = 1.0
 _LAG = 5.0
 # A dying primary breaks the connection of its replica before it falls silent. What it acknowledged until then had been received.
 _STILL_IN_STEP = 3.0
+_MAY_ACKNOWLEDGE = (Database.OPEN, Database.STALLED)
 _OPENING = {Action.OPEN_SELF, Action.PROMOTE}
 # Only the last of these counts, and it is done as soon as nothing else runs.
 _LATER = {Action.GO_ALONE, Action.REARM}
@@ -94,6 +95,7 @@ class Agent:
         self._peer: tuple[Said, float] | None = None
         self._peer_at = 0.0
         self._in_step_at: float | None = None
+        self._peer_open_at = clock()  # the last beat that said that the peer's database may be open
         self._compared, self._compared_at = Compared(), 0.0
         self._last_step = clock()
         self._said: dict[str, t.Any] = {}
@@ -183,8 +185,10 @@ class Agent:
             self._in_step_at = now
         elif seen.database in (Database.GONE, Database.OPEN):
             self._in_step_at = None
-        last_heard = max((now - age for age in seen.heard.values() if age is not None), default=now)
-        promotable = self._in_step_at is not None and self._in_step_at >= last_heard - _STILL_IN_STEP
+        # While the peer's database is shut nothing is acknowledged that this node could lack.
+        if self._peer is None or self._peer[0].database in _MAY_ACKNOWLEDGE:
+            self._peer_open_at = max((now - age for age in seen.heard.values() if age is not None), default=now)
+        promotable = self._in_step_at is not None and self._in_step_at >= self._peer_open_at - _STILL_IN_STEP
         said = self._said
         if said.get("order") and orders.standing(said, now, self._boot) is Order.NONE:
             self.forget_order()
@@ -213,6 +217,7 @@ class Agent:
             paused_at=reading.number(said, "paused_at") or 0.0,
             acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
             frozen=now - self._last_step > self.policy.evidence_fresh,
+            held=self._held() and not lock.is_taken(),
             went_alone=self._went_alone,
             atlas=seen.atlas,
         )
@@ -315,7 +320,7 @@ class Agent:
                        "epoch": decision.memory.term.epoch}  # fmt: skip
             LOG.warning("%s -> %s: %s", before.value, decision.state.value, decision.reason, extra=event("transition", **details))
             self._note("transition", details)
-            if decision.state is State.PRIMARY and before in (State.STARTING, State.OPERATION):
+            if decision.state in (State.PRIMARY, State.GOING_ALONE) and before in (State.STARTING, State.OPERATION):
                 # Whoever opened it may have left its server free to stop waiting for the replica.
                 self._armed = False
         alarms = set(decision.alarms)

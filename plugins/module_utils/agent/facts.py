@@ -110,6 +110,11 @@ class Facts(Own, Persons):
         return self.database_open and self.sole
 
     @cached_property
+    def own_is_open(self) -> bool:
+        """In a term of its own: the peer may be promoted in that, so nobody may say without asking that it cannot."""
+        return self.database_open and self.memory.term.writer == self.policy.name
+
+    @cached_property
     def open_and_acknowledged(self) -> bool:
         return self.database_open and self.acknowledged
 
@@ -197,7 +202,7 @@ class Facts(Own, Persons):
             ("own database", self.view.database.value, Database.CLOSED.value, self.database_closed),
             ("complete", f"term {term.epoch}: {term.writer or 'nobody'}{' alone' if term.solo else ''}",
              "every acknowledged write is here", self.complete),
-            ("in step", yes(self.view.promotable), "yes, when the primary was last heard", self.view.promotable),
+            ("in step", yes(self.view.promotable), "yes, when the primary was last heard with an open database", self.view.promotable),
             ("extra transactions", yes(self.view.extra), "no", self.view.extra is not True),
         ]  # fmt: skip
         return [Blocker(*row) for row in rows]
@@ -404,7 +409,9 @@ class Facts(Own, Persons):
         armed = self.peer.state is State.PRIMARY and self.peer_open
         tried = self.memory.tried_at
         due = tried is None or self.view.now - tried >= self.policy.failback_after
-        return wanted and settled and armed and due and self.able
+        # A person has asked for this one: failover: manual is about promotions.
+        able = all(row.met for row in self.preconditions if row.name != "policy") and not self.cooling
+        return wanted and settled and armed and due and able
 
     @cached_property
     def foreign_operation(self) -> bool:

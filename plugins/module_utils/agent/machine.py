@@ -164,6 +164,7 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
         in_step_since=_since(memory.in_step_since, view.in_step, now),
         out_of_step_since=_since(memory.out_of_step_since, not view.in_step, now),
         differ_since=_since(memory.differ_since, facts.policies_differ, now),
+        shut_since=_since(memory.shut_since, facts.heard and facts.peer.fenced and facts.database_shut, now),
     )
 
 
@@ -281,7 +282,8 @@ def _reflexes(facts: Facts, actions: list[Action]) -> tuple[Memory, list[Action]
 
 def _cede(facts: Facts, memory: Memory) -> Memory:
     """Let the writer go on without this node: it asks, or this node's server has ended anyway."""
-    if memory.state not in _CEDES or memory.term.writer != facts.policy.peer or memory.term.solo:
+    held = memory.state is State.OPERATION and facts.view.held and facts.database_shut
+    if not (held or memory.state in _CEDES) or memory.term.writer != facts.policy.peer or memory.term.solo:
         return memory
     asked = facts.heard and facts.peer.state is State.GOING_ALONE and facts.peer.term == memory.term
     if (asked or facts.database_gone) and memory.ceded < memory.term.epoch:
@@ -310,21 +312,30 @@ def _lease(facts: Facts, actions: list[Action]) -> tuple[Memory, list[Action]]:
     return memory, actions
 
 
+def _nothing_comes(facts: Facts) -> bool:
+    """From a silent primary. One whose agent alone has ended lives on, and its replica follows it."""
+    since = facts.memory.out_of_step_since
+    return facts.view.knock is False or (since is not None and facts.view.now - since >= facts.policy.alarm_after)
+
+
 def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     """Names of what a person should know, as long as it is so."""
     memory, view, policy = facts.memory, facts.view, facts.policy
     waited = view.now - memory.since
     asked = view.now - (view.now if memory.started is None else memory.started)
     nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
-    nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after)
+    nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after and _nothing_comes(facts))
     held = memory.state is State.OPERATION and waited >= policy.alarm_held_after
     nobody = nobody or (held and facts.database_shut and not facts.peer_writes)
+    both_shut = memory.shut_since is not None and view.now - memory.shut_since >= 2 * policy.alarm_after
+    nobody = nobody or (both_shut and memory.state is not State.OPERATION)
+    dead = not facts.heard and facts.silence >= policy.promote_after and view.knock is False
     waits = memory.state is State.ALONE and facts.commits_wait and waited >= policy.alone_after
     in_vain = view.now - (view.now if memory.unacknowledged_since is None else memory.unacknowledged_since)
     waits = waits or (memory.state is State.OPERATION and facts.database_open and facts.commits_wait and in_vain >= policy.alarm_after)
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
     rows = [
-        ("manual_failover_needed", manual and (facts.peer.takeover or (not facts.heard and waited >= policy.promote_after))),
+        ("manual_failover_needed", manual and (facts.peer.takeover or dead)),
         ("database_stalled", facts.stalled_too_long),
         ("peer_agent_silent", not facts.heard and view.knock is True and facts.silence >= policy.promote_after),
         # While a play gives both another one, the one node is a little ahead of the other.

@@ -40,8 +40,9 @@ Four things carry that:
    close earlier, never later.
 3. **Ceding.** A node that says "go on without me" writes that to its disk first, and cannot take it back. Only a later
    term of the writer, in which the replica acknowledges again, ends it.
-4. **Evidence** where there is neither lease nor promise: the peer is silent on both networks and its machine does not
-   answer, the own gateway does and did all the time, and the gateway sends the service address to nobody else.
+4. **Evidence** where there is neither lease nor promise: the peer is silent on both networks and its machine has not answered
+   anything for a second (TCP to the health port and the database's, pings on each network), the own gateway does answer and did
+   all the time, and the gateway sends the service address to nobody else.
    An answer of the gateway counts from when its question was *sent*, however late it is read, and for `self_fence_after`
    less one tick: the peer, if it lives, has heard the beat that left together with that question. So a busy gateway and a
    busy machine do not cut a node off, and a node that is cut off still closes in time.
@@ -58,7 +59,8 @@ Four things carry that:
   closing takes, {budget:.2f} s at most. Its commits wait for a replica that no longer follows, so nothing of that is acknowledged.
 * **The agent alone is dead or stopped, and in the same time its node is cut off**: nobody closes that database. The other
   node promotes itself. Nothing is lost, as above, unless the stopped one was alone: then the other one does not open.
-  A watchdog has to end such an agent, and `ExecStopPost` has to close the database when nobody is heard.
+  systemd ends an agent that hangs (`WatchdogSec`) and starts it again at once; the new one closes a database that it may not
+  leave open. Where it cannot be started, a person has to close it: the alarm is `peer_agent_silent` as long as the node answers.
 * **What a person says** (`failover` although the peer lives, `boot_alone`) is believed.
 * **A replica that loses its power together with the primary** may have lost the end of its relay log. It is not promotable before
   it has heard the primary again. A person who opens it should know that.

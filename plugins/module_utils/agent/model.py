@@ -146,7 +146,7 @@ class View:
     now: float
     wall: float = 0.0
     database: Database = Database.UNKNOWN
-    promotable: bool = False  # in step when the primary was last heard, in this life of the server; no error
+    promotable: bool = False  # in step when the primary was last heard with an open database, in this life of the server; no error
     in_step: bool = False  # see Said
     # True: the server waits for its replica, and that has received everything. False: it waits, and in vain.
     # True: the server waits for its replica, and that has received everything. False: it waits in vain, or not at all (as the look
@@ -169,6 +169,7 @@ class View:
     atlas: tuple[str, ...] = ()  # what is wrong with this node's Atlas: names of alarms
     both_masters: bool = False  # keepalived holds the addresses on both nodes, and that has lasted
     frozen: bool = False  # this process has just stood still for longer than evidence_fresh
+    held: bool = False  # a fence or a restore holds this node, and no operation works on it
     went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
 
 
@@ -201,6 +202,7 @@ class Memory:
     in_step_since: float | None = None
     out_of_step_since: float | None = None
     differ_since: float | None = None  # the policies
+    shut_since: float | None = None  # both databases, as the peer itself says
     tried_at: float | None = None  # rejoin or rearm
     replaced_at: float | None = None
     alone_at: float | None = None  # GO_ALONE

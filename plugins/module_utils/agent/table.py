@@ -172,8 +172,12 @@ TABLE: tuple[Row, ...] = (
     # An operation of a person has the pen. Self-fencing stays.
     _row(S.OPERATION, "open_and_unheard", S.ISOLATED, [A.CLOSE_SELF, A.KEEP_ADDRESSES_AWAY], "cut off during an operation: this node fences itself"),
     _row(S.OPERATION, "foreign_operation", S.OPERATION, [], "the operation goes on"),
-    _row(S.OPERATION, "open_and_acknowledged", S.PRIMARY, [E.ARMED_TERM], "the operation has left this node open, with a replica"),
-    _row(S.OPERATION, "database_open", S.ALONE, [A.GO_ALONE, E.ORDERED_TERM, E.SEAL], "the operation has left this node open, without a replica"),
+    _row(S.OPERATION, "open_and_acknowledged", S.PRIMARY, [A.ALLOW_ADDRESSES, E.ARMED_TERM], "the operation has left this node open, with a replica"),
+    _row(S.OPERATION, "sole_is_open", S.ALONE, [A.GO_ALONE, A.ALLOW_ADDRESSES], "the operation has left the only writer open"),
+    _row(S.OPERATION, "own_is_open", S.GOING_ALONE, [A.ALLOW_ADDRESSES],
+         "the operation has left the primary open, and no replica acknowledges: asking to go on alone"),
+    _row(S.OPERATION, "database_open", S.ALONE, [A.GO_ALONE, A.ALLOW_ADDRESSES, E.ORDERED_TERM, E.SEAL],
+         "the operation has moved the role here, and there is no replica"),
     _row(S.OPERATION, "database_known", S.CLOSED, [], "the operation has ended, and the database is closed"),
     # Maintenance, beside a primary that was told so.
     *_not_ours(S.PAUSED),

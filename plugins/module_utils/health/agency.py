@@ -239,8 +239,9 @@ class Agency:
         return self.agent.memory.state is not State.STARTING
 
     @property
-    def keeps_addresses_away(self) -> bool:
-        return self.agent.addresses_away
+    def why_away(self) -> str:
+        """Why the agent keeps the addresses away; "": it does not."""
+        return f"the agent keeps the addresses away: {self.agent.memory.state.value}" if self.agent.addresses_away else ""
 
     # For people and machines.
 

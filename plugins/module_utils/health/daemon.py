@@ -18,6 +18,7 @@ from .config import Config
 from .decide import decide
 from .heartbeat import Conversation
 from .http import Server
+from .knock import Knocks
 from .links import PeerLink, Reference
 from .model import WEIGHT, Database, Decision, Finding, Local, Peer, Raw, Verdict
 from .services import ProcessWatch, look_at_php, look_at_web
@@ -42,8 +43,6 @@ READY_WITHIN = 3.0
 PEER_QUIET = 2  # missing beats
 STOOD_STILL = 2.0
 FROZEN_FOR = 0.7
-# A peer that is silent is dead if its machine does not even refuse a connection within so many seconds.
-DEAD_AFTER = 0.15
 
 
 class Daemon:
@@ -67,8 +66,7 @@ class Daemon:
         self.peer_state: dict[str, t.Any] = {}
         self.peer_silence = config.peer_ticks + 1
         self._peer_dead = False
-        self._knock: bool | None = None
-        self._peer_probe: asyncio.Task[None] | None = None
+        self._knocks = Knocks(config.networks, config.http[0][1])
         self.decision = Decision(None, "starting")
         self.frozen_until = 0.0
         self.began = time.monotonic()
@@ -223,25 +221,18 @@ class Daemon:
         return Local(findings, now < self.frozen_until)
 
     def is_dead(self, node: str) -> bool:
-        """Is that node silent on all networks, and does nothing there answer? A health daemon that restarts is only silent."""
+        """Is that node silent on all networks, and did nothing there answer just now? A health daemon that restarts is only silent."""
         return node == self.config.peer and self._peer_dead
 
-    async def _probe_peer(self) -> None:
-        address = next((n.peer_address for n in self.config.networks if n.name == "inside"), self.config.networks[0].peer_address)
-        port = self.config.http[0][1]
-        try:
-            async with asyncio.timeout(DEAD_AFTER):
-                _reader, writer = await asyncio.open_connection(address, port)
-            writer.close()
-            answers = True
-        except ConnectionRefusedError:
-            answers = True
-        except OSError:
-            answers = False
-        dead = not answers and self.peer_silence > PEER_QUIET
-        if dead and not self._peer_dead:
-            LOG.warning("%s is dead: no heartbeat, and nothing answers at %s", self.config.peer, address)
-        self._peer_dead, self._knock = dead, answers
+    def _knock(self) -> None:
+        """Once a tick: is a silent peer's machine there?"""
+        if self.peer_silence <= PEER_QUIET:
+            return
+        replica = self._database.replica if self._database else None
+        self._knocks.ask(replica.source if replica else "")
+        if self._knocks.quiet and not self._peer_dead:
+            LOG.warning("%s seems dead: no heartbeat, and nothing answers at %s", self.config.peer, self._knocks.address)
+        self._peer_dead = self._knocks.quiet
 
     def _peer_alive(self) -> bool:
         return self.peer_silence <= self.config.peer_ticks
@@ -264,7 +255,8 @@ class Daemon:
             return
         self.watches[network].heard_peer()
         self.peer_silence = 0
-        self._peer_dead, self._knock = False, None
+        self._peer_dead = False
+        self._knocks.heard()
         state = dict(beat.state)
         news = self.agency is not None and self.agency.heard(network, state, beat.begun)
         if state != self.peer_state:
@@ -302,7 +294,7 @@ class Daemon:
         return self._looked_at
 
     def knocks(self) -> bool | None:
-        return self._knock if self.peer_silence > PEER_QUIET else True
+        return self._knocks.answers if self.peer_silence > PEER_QUIET else True
 
     def gateway(self) -> float | None:
         outside, pings = self.watches.get("outside"), self.references.get("outside")
@@ -398,8 +390,7 @@ class Daemon:
                 self.frozen_until = now + FROZEN_FOR
             self._last_tick = now
             self.peer_silence += 1
-            if self.peer_silence > PEER_QUIET and (self._peer_probe is None or self._peer_probe.done()):
-                self._peer_probe = loop.create_task(self._probe_peer())
+            self._knock()
             for reference in self.references.values():
                 reference.collect()
             for name, watch in self.watches.items():
@@ -430,9 +421,7 @@ class Daemon:
     def reconsider(self, beat: bool = False) -> None:
         """Look at everything known, decide, tell keepalived, and tell the peer when something changed."""
         local = self.local()
-        decision = decide(local, self.peer())
-        if self.agency is not None and self.agency.keeps_addresses_away and self.peer().severity is not None:
-            decision = Decision(True, f"the agent keeps the addresses away: {self.agency.agent.memory.state.value}")
+        decision = decide(local, self.peer(), self.agency.why_away if self.agency is not None else "")
         self._log_findings(local)
         if decision.fault is not None and decision.fault != self.fault_file.value:
             if self.fault_file.write(decision.fault):
@@ -492,5 +481,6 @@ class Daemon:
                 self.atlas.close()
             if self.agency is not None:
                 self.agency.close()
+            self._knocks.close()
             for link in (*self.peer_links.values(), *self.references.values()):
                 link.close()

@@ -12,11 +12,15 @@ from .model import NETWORKS, Decision, Local, Peer, Verdict
 # A peer whose reference has left this many pings unanswered may be about to find its own network dead:
 # the cause may be common, and moving would help nobody.
 SUSPICIOUS_STRIKES = 2
+# A peer of this severity serves nothing.
+UNABLE = 2
 
 
-def decide(local: Local, peer: Peer) -> Decision:
-    """Compare this node with its peer."""
+def decide(local: Local, peer: Peer, away: str = "") -> Decision:
+    """Compare this node with its peer. away: why the agent wants the addresses on the peer; "": it does not."""
     own = local.severity()
+    if away and _takes(peer, own):
+        return Decision(True, away)
     if own is None:
         names = sorted(name for name, finding in local.findings.items() if finding.verdict is Verdict.STARTING)
         return Decision(None, f"not everything has been looked at yet: {', '.join(names)}")
@@ -38,6 +42,11 @@ def decide(local: Local, peer: Peer) -> Decision:
         if doubtful:
             return Decision(None, f"waiting for the peer's own look at {', '.join(doubtful)}; here {causes}")
     return Decision(True, f"the peer is better; here {causes}")
+
+
+def _takes(peer: Peer, own: int | None) -> bool:
+    """It is known, and lets go neither because it can serve nobody nor because this node is the better one."""
+    return peer.severity is not None and (peer.severity < UNABLE if own is None else peer.severity <= own)
 
 
 def _decide_alone(local: Local, causes: str) -> Decision:

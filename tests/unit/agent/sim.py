@@ -83,6 +83,7 @@ class Server:
         self.stalled = False
         self.mute = False  # in step, and it acknowledges nothing
         self.disk_full = False
+        self.held = False  # fenced by a person, with running FOREIGN
         self.exempt = False
         self.settles = 0
         self.life = self.server_life = 0
@@ -167,6 +168,7 @@ class Server:
             address_here=world.address_of(self.name) if world.setup.arbiter else None,
             witness=Witness(now - self.witness_at < 1.5, known.holder, left, known.term),
             running=self.running,
+            held=self.held,
             order=self.order,
             paused_until=self.paused_until,
             paused_at=self.paused_at,

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Database, Order, State
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Database, Order, Running, State
 
 from .sim import NETWORKS, A, B, Setup, World
 
@@ -186,9 +186,10 @@ def test_a_replica_that_slept_believes_no_heartbeat_from_before() -> None:
     never(world, B, 12)
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", range(1, 31))
 def test_a_busy_primary_goes_on_alone_although_its_gateway_answers_late(seed: int) -> None:
-    world = pair(seed, slow_gateway=1.0, slowness=(0.45, 0.65))
+    """As late as it may be: evidence_fresh (0.86 s) less the longest tick (0.28 s)."""
+    world = pair(seed, slow_gateway=1.0, slowness=(0.45, 0.56))
     world.run_until(world.now + 2)
     isolate(world, B)
     world.until(lambda: world.state(A) is State.ALONE, 5)
@@ -423,6 +424,41 @@ def test_an_order_does_not_survive_a_reboot() -> None:
     never(world, B, 15)
 
 
+def test_a_moment_of_silence_calls_for_no_manual_failover() -> None:
+    """Every restart of the primary's daemon is one."""
+    world = pair(policy={"failover": "manual"})
+    b = world.servers[B]
+    world.run_until(world.now + 5)
+    world.restart_agent(world.servers[A], 4.0)
+    end = world.now + 8
+    while world.now < end:
+        world.run_until(world.now + 0.02)
+        assert "manual_failover_needed" not in b.decision.alarms
+
+
+def test_a_primary_without_its_agent_is_a_primary() -> None:
+    world = pair()
+    world.restart_agent(world.servers[A], 3600.0)
+    world.run_until(world.now + 40)
+    alarms = world.servers[B].decision.alarms
+    assert "peer_agent_silent" in alarms and "nobody_is_primary" not in alarms
+    world.servers[A].database = Database.CLOSED  # and now somebody stops that as well
+    world.servers[A].stalled = True
+    world.run_until(world.now + 32)
+    assert "nobody_is_primary" in world.servers[B].decision.alarms
+
+
+def test_a_primary_that_is_held_closed_for_long_is_none() -> None:
+    """By a fence of a person, or by what a restore that was killed has left."""
+    world = pair()
+    a, b = world.servers[A], world.servers[B]
+    a.running, a.database = Running.FOREIGN, Database.CLOSED
+    world.run_until(world.now + 50)
+    assert "nobody_is_primary" not in b.decision.alarms
+    world.run_until(world.now + 12)
+    assert "nobody_is_primary" in b.decision.alarms
+
+
 def test_maintenance_decides_nothing_and_ends_by_itself() -> None:
     world = pair()
     for server in world.servers.values():
@@ -590,10 +626,15 @@ def test_a_database_that_somebody_opened_is_closed() -> None:
     assert world.until(lambda: not world.servers[B].open, 2) < 1
 
 
-def test_failback_when_in_step() -> None:
-    world = pair(policy={"failback": "when_in_sync", "preferred": A, "failback_after": 5.0, "cooldown": 3.0})
-    world.kill_database(world.servers[A], restart=0.5)
-    world.until(world.calm_with_a_person, 30)
+@pytest.mark.parametrize("failover", ["automatic", "manual"])
+def test_failback_when_in_step(failover: str) -> None:
+    world = pair(policy={"failover": failover, "failback": "when_in_sync", "preferred": A, "failback_after": 5.0, "cooldown": 3.0})
+    if failover == "manual":
+        world.hand_over(world.servers[A], world.servers[B], works=True)
+        world.run_until(world.now + 1)
+    else:
+        world.kill_database(world.servers[A], restart=0.5)
+    world.until(lambda: world.calm_with_a_person() and world.writers() == [B], 30)
     world.until(lambda: world.calm_with_a_person() and world.writers() == [A], 30)
 
 
@@ -603,6 +644,68 @@ def test_a_switchover_of_a_person_is_followed(name: str) -> None:
     a, b = world.servers[A], world.servers[B]
     world.hand_over(a, b, works=name == B)
     world.until(lambda: world.calm_with_a_person() and world.writers() == [name], 20)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0, 2.8])
+def test_the_end_of_an_operation_does_not_say_that_the_other_one_cannot_open(seconds: float) -> None:
+    """Such as a switchover that was undone, beside a replica and a witness that have fallen silent, while the gateway answers."""
+    world = pair(witness=True)
+    a = world.servers[A]
+    a.running = Running.FOREIGN
+    world.run_until(world.now + 0.3)
+    cut(world, *NETWORKS)
+    world.witness_cut.add(A)
+    world.run_until(world.now + seconds)
+    a.running = Running.NONE
+    world.until(lambda: world.servers[B].open, 10)
+    world.run_until(world.now + 5)
+    assert world.writers() == [B] and not a.went_alone
+    world.heal()
+    world.until(world.calm_with_a_person, 30)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("held", [False, True])
+def test_a_replica_that_a_person_holds_lets_the_primary_go_on_alone(held: bool, gone: bool) -> None:
+    """Only an operation that works there may still need it."""
+    world = pair()
+    b = world.servers[B]
+    b.running, b.held, b.mute = Running.FOREIGN, held, True
+    if gone:
+        world.kill_database(b, restart=3600.0)
+        b.running = Running.FOREIGN
+    world.run_until(world.now + 4)
+    assert world.state(B) is State.OPERATION
+    assert world.state(A) is (State.ALONE if held else State.GOING_ALONE)
+    b.running, b.held, b.mute = Running.NONE, False, False
+    if gone:
+        world.start_database(b, 0.0)
+    world.until(world.calm, 60)
+    assert world.writers() == [A]
+
+
+def test_an_operation_beside_the_only_writer_leaves_it_so() -> None:
+    world = pair()
+    a = world.servers[A]
+    loses_its_replica(world)
+    world.run_until(world.now + 1)
+    term = a.memory.term
+    a.running = Running.FOREIGN
+    world.run_until(world.now + 2)
+    a.running = Running.NONE
+    world.run_until(world.now + 2)
+    assert world.state(A) is State.ALONE and a.memory.term == term and not a.armed
+
+
+def test_a_primary_whose_replica_dies_in_an_operation_goes_on_alone_after_it() -> None:
+    world = pair()
+    a = world.servers[A]
+    a.running = Running.FOREIGN
+    world.run_until(world.now + 0.3)
+    world.crash(world.servers[B], None)
+    world.run_until(world.now + 0.5)
+    a.running = Running.NONE
+    world.until(lambda: world.state(A) is State.ALONE, 4)
 
 
 def test_a_primary_that_was_not_answered_does_not_go_alone() -> None:

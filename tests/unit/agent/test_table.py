@@ -84,6 +84,14 @@ def test_each_way_out_of_writing_closes_and_only_a_reason_opens() -> None:
     )
 
 
+def test_a_node_that_becomes_the_primary_may_have_the_addresses() -> None:
+    """It may have kept them away since it was cut off, or since its database ended."""
+    writes = {State.PRIMARY, State.ALONE, State.GOING_ALONE}
+    for row in TABLE:
+        if row.next in writes and row.state in (State.OPENING, State.PROMOTING, State.OPERATION):
+            assert Action.ALLOW_ADDRESSES in row.actions, row
+
+
 def test_a_closed_state_never_goes_straight_to_writing() -> None:
     allowed = {State.OPENING, State.PROMOTING, State.STARTING, State.OPERATION}
     for row in TABLE:
@@ -158,7 +166,7 @@ def test_blockers_say_what_was_found_and_what_is_needed() -> None:
     decision = step(POLICY, Memory(State.REPLICA, 90.0, Term(3, "b"), stepped=100.9, started=0.0, watched=True), view)
     missing = {blocker.name: (blocker.found, blocker.needed) for blocker in decision.blockers if not blocker.met}
     assert missing == {
-        "in step": ("no", "yes, when the primary was last heard"),
+        "in step": ("no", "yes, when the primary was last heard with an open database"),
         "primary's machine": ("answers", "does not answer"),
     }
 

@@ -436,6 +436,19 @@ def test_a_node_that_a_restore_holds_is_left_alone_until_it_is_given_back(agent:
     assert not agent.status()["held"] and agent.memory.state is not State.OPERATION
 
 
+def test_a_node_that_is_held_cedes_unless_an_operation_works_on_it(agent: Agent, monkeypatch) -> None:
+    be_replica(agent)
+    agent._held = lambda: True
+    fenced = replace(REPLICA, follows_peer=False, replicates=False, lag=None, database=Database.GONE)
+    monkeypatch.setattr(module.lock, "is_taken", lambda: True)
+    told(agent, replace(PRIMARY, state=State.GOING_ALONE))
+    assert agent.step(fenced).said.ceded < 4
+    monkeypatch.setattr(module.lock, "is_taken", lambda: False)
+    told(agent, replace(PRIMARY, state=State.GOING_ALONE))
+    assert agent.step(fenced).said.ceded == 4
+    assert agent.memory.state is State.OPERATION
+
+
 def silence(agent: Agent, acts: Acts) -> bool:
     """The peer is not heard, and nothing proves that it is dead. Is this node promoted?"""
     agent.step(replace(REPLICA, heard={"outside": 5.0, "inside": 5.0}))
@@ -535,6 +548,39 @@ def test_a_replica_that_has_not_followed_for_long_may_not(agent: Agent, monkeypa
         monkeypatch.setattr(module, "clock", lambda later=later: now + later)
         told(agent, PRIMARY)
         agent.step(replace(REPLICA, replicates=False, lag=None))
+    assert agent.decision is not None
+    assert "in step" in [b.name for b in agent.decision.facts.preconditions if not b.met]
+
+
+GONE = replace(PRIMARY, state=State.CLOSED, database=Database.GONE, fenced=True, takeover=True, ceded=4)
+BROKEN_OFF = replace(REPLICA, replicates=False, lag=None)
+
+
+def test_a_replica_may_follow_a_primary_whose_database_has_been_dead_for_long(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """Its agent lives and goes on beating; within the cool-down, a pause or an operation nobody takes over at once."""
+    be_replica(agent)
+    agent.memory = replace(agent.memory, failover_at=time.time())
+    now = module.clock()
+    starts = replace(GONE, state=State.STARTING, database=Database.UNKNOWN)  # its daemon is started again
+    for later, said in ((0.1, GONE), (1.0, GONE), (60.0, GONE), (3600.0, starts), (3601.0, GONE)):
+        monkeypatch.setattr(module, "clock", lambda later=later: now + later)
+        told(agent, said)
+        agent.step(BROKEN_OFF)
+        assert agent.memory.state is State.REPLICA
+    monkeypatch.setattr(module, "clock", lambda: now + 3602)
+    told(agent, replace(GONE, acknowledged_at=time.time() + 1))
+    agent.step(BROKEN_OFF)
+    assert agent.memory.state is State.PROMOTING
+    wait(lambda: bool(acts.done))
+
+
+def test_a_replica_may_not_follow_a_primary_that_was_open_while_it_did_not_follow(agent: Agent, monkeypatch) -> None:
+    be_replica(agent)
+    now = module.clock()
+    for later, said in ((0.1, GONE), (5.0, PRIMARY), (9.0, GONE)):
+        monkeypatch.setattr(module, "clock", lambda later=later: now + later)
+        told(agent, replace(said, takeover=False))
+        agent.step(BROKEN_OFF)
     assert agent.decision is not None
     assert "in step" in [b.name for b in agent.decision.facts.preconditions if not b.met]
 

@@ -20,10 +20,11 @@ from ansible_collections.tandem.lemp.plugins.module_utils.atlas.admin import Bac
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import Account, Answer, How
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.probe import Look, Watched
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
-from ansible_collections.tandem.lemp.plugins.module_utils.health import daemon
+from ansible_collections.tandem.lemp.plugins.module_utils.health import daemon, knock
 from ansible_collections.tandem.lemp.plugins.module_utils.health.config import AgentSettings, Config, Network, Web
 from ansible_collections.tandem.lemp.plugins.module_utils.health.daemon import Daemon
 from ansible_collections.tandem.lemp.plugins.module_utils.health.heartbeat import Conversation
+from ansible_collections.tandem.lemp.plugins.module_utils.health.links import Reference
 from ansible_collections.tandem.lemp.plugins.module_utils.health.model import Finding, Verdict
 
 KEY = b"a shared secret of the pair"
@@ -246,7 +247,16 @@ def test_a_peer_whose_daemon_is_gone_is_silent_but_not_dead(tmp_path: Path) -> N
     play(tmp_path, scenario)
 
 
-def test_a_peer_where_nothing_answers_is_dead_until_it_is_heard(tmp_path: Path) -> None:
+class Unanswered(Reference):
+    """The loopback interface answers every ping."""
+
+    def ping(self) -> None:
+        return
+
+
+def test_a_peer_where_nothing_answers_is_dead_until_it_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knock, "Reference", Unanswered)
+
     async def run() -> None:
         node = Node(tmp_path / "a", next(iter(ADDRESSES)), free_port(socket.SOCK_DGRAM))
         network = dataclasses.replace(node.config.networks[0], peer_address="127.0.0.99")
@@ -259,8 +269,11 @@ def test_a_peer_where_nothing_answers_is_dead_until_it_is_heard(tmp_path: Path) 
             one.connect_ex(mute.getsockname())
         try:
             await node.start()
+            began = time.monotonic()
             await until(lambda: node.daemon.is_dead(node.config.peer))
             assert not node.daemon.is_dead(node.name)
+            await until(lambda: node.daemon.knocks() is False)
+            assert knock.DEAD_AFTER <= time.monotonic() - began < 2
             reader, writer = await asyncio.open_connection(*node.config.http[0])
             writer.write(f"agent {node.config.peer}\n".encode())
             assert await reader.read() == b"down\n"

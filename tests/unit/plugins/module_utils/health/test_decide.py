@@ -107,6 +107,30 @@ def as_seen(local: Local, strikes: dict[str, int] | None = None) -> Peer:
     return Peer(local.severity(), local.down(), strikes or {})
 
 
+@pytest.mark.parametrize(
+    ("here", "peer", "fault"),
+    [
+        (dead(), HEALTHY, True),
+        (dead("database"), NO_DATABASE, True),
+        (dead(database=STARTING), NO_DATABASE, True),
+        (dead(), NO_DATABASE, False),
+        (dead(), NO_WEB, False),
+        (dead("database"), NO_WEB, False),
+        (dead(), SILENT, False),
+    ],
+    ids=["healthy", "equally ill", "not looked yet", "the peer is worse", "the peer serves nothing", "the same, and no database here", "silent"],
+)
+def test_addresses_that_the_agent_keeps_away_are_on_a_peer_that_takes_them(here: Local, peer: Peer, fault: bool) -> None:
+    decision = decide(here, peer, "the agent keeps them away")
+    assert decision.fault is fault
+    assert ("the agent keeps" in decision.reason) is fault
+
+
+@given(nodes, nodes)
+def test_a_node_whose_agent_keeps_them_away_and_its_peer_never_both_let_go(one: Local, other: Local) -> None:
+    assert not (decide(one, as_seen(other), "kept away").fault and decide(other, as_seen(one)).fault)
+
+
 @given(nodes, nodes)
 def test_two_nodes_that_know_each_other_never_both_let_go(one: Local, other: Local) -> None:
     assert not (decide(one, as_seen(other)).fault and decide(other, as_seen(one)).fault)

@@ -87,7 +87,7 @@ def test_a_dead_peer_is_not_waited_for(tmp_path: Path, systemd: Systemd, monkeyp
     monkeypatch.setattr(daemon, "READY_WITHIN", 60.0)
 
     async def scenario(a: Node, _b: Node) -> None:
-        a.daemon._peer_dead = True
+        a.daemon._knocks._verdict.quiet = True
         await until(lambda: systemd.ready == 1, 5)
 
     play(tmp_path, scenario)
