@@ -293,7 +293,9 @@ def test_an_rsync_push_of_the_job_may_be_received(job):
 @pytest.mark.parametrize(
     ("options", "end"),
     [
-        ("--sender -logDtpre.iLsfxCIvu", None),
+        ("--sender -logDtpre.iLsfxCIvu", ". /etc/"),
+        ("--sender -logDtpre.iLsfxCIvu --remove-source-files", None),
+        ("-logDtpre.iLsfxCIvu --sender", None),
         ("-logDtpre.iLsfxCIvu", ". /"),
         ("-logDtpre.iLsfxCIvu", ". /etc/"),
         ("--backup-dir /tmp", None),
@@ -370,7 +372,7 @@ def test_manifest_and_state_come_back_as_they_were(job):
 
 def test_the_marker_is_never_carried_over(job):
     assert "Path .tandem-sync-root" in unison.arguments(job, full_check=False, confirmed=False, fresh=False)
-    assert "--exclude=/.tandem-sync-root" in rsync.arguments(job, None)
+    assert "--exclude=/.tandem-sync-root" in rsync.arguments(job)
 
 
 def test_excludes_are_names_or_paths(job):
