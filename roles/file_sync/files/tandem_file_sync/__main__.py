@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import os
 import pwd
+import shutil
 import sys
 import time
 from typing import Any
@@ -172,10 +173,34 @@ def _was(job: Job, former: str) -> bool:
     return state.load(dataclasses.replace(job, name=former)).get("root") == str(job.root)
 
 
+def forget(present: list[Job]) -> list[str]:
+    """Jobs that are no more, with a root that is no more: a new one of that name begins anew. Backups stay."""
+    forgotten = []
+    for record in sorted(STATE.glob("*.marked")):
+        home = STATE / record.stem
+        if not NAME.fullmatch(record.stem) or record.stem in [job.name for job in present]:
+            continue
+        root = state.load_from(home).get("root")
+        # A job with another name has this root now: what its marker was called is still asked for.
+        if not isinstance(root, str) or os.path.lexists(root) or root in [str(job.root) for job in present]:
+            continue
+        for path in home.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                if path.name != "backups":
+                    shutil.rmtree(path)
+            else:
+                path.unlink()
+        record.unlink()
+        forgotten.append(record.stem)
+    return forgotten
+
+
 def setup() -> int:
     """Mark the roots of new jobs, and of jobs with a new name; a root that was marked once is never marked again by this."""
-    for path in sorted(JOBS.glob("*.json")):
-        job = Job.load(path.stem)
+    present = [Job.load(path.stem) for path in sorted(JOBS.glob("*.json"))]
+    for name in forget(present):
+        print(f"forgot {name}, which is no job any more and whose root is gone")
+    for job in present:
         if mark(job, first=True):
             print(f"marked {job.root} for {job.name}")
     return 0
