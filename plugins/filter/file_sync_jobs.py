@@ -11,6 +11,7 @@ short_description: Make the jobs of role file_sync from a list of sites
 description:
   - One job per directory in the site's C(sync), owned and run by the site's user.
   - A job is called after the site and the last part of its directory, or the whole path when that is not unique.
+  - A name that is too long, or still not unique, ends with some digits made from the path.
 options:
   _input:
     description: The sites, as in C(tandem_sites).
@@ -37,16 +38,26 @@ _value:
 """
 
 import collections
+import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 _METHODS = ("rsync", "unison")
+_LONGEST = 64  # what the program takes for a name
 
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.")
+
+
+def _short(name: str, root: str, unique: bool = True) -> str:
+    """The name, or one that is short enough and this directory's own."""
+    if unique and len(name) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(root.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST - 9].rstrip('-.')}-{digest}"
 
 
 def file_sync_jobs(sites: Iterable[Mapping[str, Any]], method: str) -> list[dict[str, Any]]:
@@ -54,17 +65,19 @@ def file_sync_jobs(sites: Iterable[Mapping[str, Any]], method: str) -> list[dict
     if method not in _METHODS:
         return []
     pairs = [(site, posixpath.normpath(root)) for site in sites for root in site.get("sync") or []]
-    short = [_slug(f"{site['name']}-{posixpath.basename(root)}") for site, root in pairs]
+    short = [_short(_slug(f"{site['name']}-{posixpath.basename(root)}"), root) for site, root in pairs]
+    long = [_slug(f"{site['name']}{root}") for site, root in pairs]
     uses = collections.Counter(short)
+    long_uses = collections.Counter(long)
     return [
         {
-            "name": name if uses[name] == 1 else _slug(f"{site['name']}{root}"),
+            "name": name if uses[name] == 1 else _short(full, root, unique=long_uses[full] == 1),
             "method": method,
             "user": site["user"],
             "root": root,
             "excludes": list(site.get("sync_excludes") or []),
         }
-        for name, (site, root) in zip(short, pairs, strict=True)
+        for name, full, (site, root) in zip(short, long, pairs, strict=True)
     ]
 
 

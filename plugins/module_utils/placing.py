@@ -13,6 +13,7 @@ import fnmatch
 import grp
 import os
 import pwd
+import secrets
 import shlex
 import shutil
 import stat
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 
 from .errors import TandemError
 from .runner import Runner
+from .walking import Places
 
 KEPT = "__pycache__"
 _SUFFIX = ".tandem-new"
@@ -79,21 +81,36 @@ class Change:
         return self.entry.path
 
 
-def look(path: str, follow: bool) -> Seen:
-    """See what is at a path. A directory may be a link to one (follow); a file may not."""
+def look(places: Places, entry: Entry) -> Seen:
+    """See what is at a path. A directory may be a link to one, where that is root's; a file may not."""
     try:
-        status = os.stat(path) if follow else os.lstat(path)
+        if entry.state == "directory":
+            return _seen("directory", os.stat(".", dir_fd=places.directory(entry.path)))
     except (FileNotFoundError, NotADirectoryError):
-        # A dangling link is in the way of a directory.
-        return Seen("other" if os.path.islink(path) else "absent")
-    kind, data = "other", b""
+        pass  # something else may be there
+    status = places.status(entry.path)
+    if status is None:
+        return Seen("absent")
     if stat.S_ISDIR(status.st_mode):
-        kind = "directory"
-    elif stat.S_ISREG(status.st_mode):
-        kind = "file"
-        with open(path, "rb") as handle:
-            data = handle.read()
+        return _seen("directory", status)
+    if not stat.S_ISREG(status.st_mode):
+        return _seen("other", status)
+    with open(_file(places, entry.path), "rb") as handle:
+        return _seen("file", os.fstat(handle.fileno()), handle.read())
+
+
+def _seen(kind: str, status: os.stat_result, data: bytes = b"") -> Seen:
     return Seen(kind, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode), data)
+
+
+def _file(places: Places, path: str) -> int:
+    """A descriptor of a plain file, to read. Raises OSError where a link or something else took its place."""
+    where, name = os.path.split(path)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=places.directory(where))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is no plain file any more")
+    return descriptor
 
 
 def number(name: str | None, what: str, path: str, may_be_missing: bool) -> tuple[int | None, bool]:
@@ -110,9 +127,12 @@ def number(name: str | None, what: str, path: str, may_be_missing: bool) -> tupl
         raise PlacingError(f"{path}: there is no {what} {name!r}.", f"Make the {what} first.") from None
 
 
-def compare(entry: Entry, check: bool = False) -> Change | None:
+def compare(places: Places, entry: Entry, check: bool = False) -> Change | None:
     """What has to be done for an entry; None: nothing."""
-    seen = look(entry.path, follow=entry.state == "directory")
+    try:
+        seen = look(places, entry)
+    except OSError as error:
+        raise PlacingError(f"{entry.path} cannot be looked at: {error}.") from error
     if entry.state == "absent":
         if seen.kind == "directory":
             raise PlacingError(f"{entry.path} is a directory and is not removed.")
@@ -131,18 +151,19 @@ def compare(entry: Entry, check: bool = False) -> Change | None:
     return Change(entry, seen, uid, gid, mode, content, attributes) if content or attributes else None
 
 
-def strangers(entries: t.Sequence[Entry]) -> list[Entry]:
+def strangers(places: Places, entries: t.Sequence[Entry]) -> list[Entry]:
     """Files that match a pattern of their directory and are nobody's entry: to be removed."""
     named = {entry.path for entry in entries}
     found = []
     for entry in entries:
-        if not entry.prune or not os.path.isdir(entry.path):
+        if not entry.prune or look(places, entry).kind != "directory":
             continue
-        for name in sorted(os.listdir(entry.path)):
+        for name in places.names(entry.path):
             path = os.path.join(entry.path, name)
             if path in named or name == KEPT or not any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.prune):
                 continue
-            if os.path.isdir(path) and not os.path.islink(path):
+            status = places.status(path)
+            if status is not None and stat.S_ISDIR(status.st_mode):
                 raise PlacingError(f"{path} is a directory and is not removed, though {entry.path} shall not have it.")
             found.append(Entry(path, "absent", sensitive=entry.sensitive))
     return found
@@ -158,54 +179,61 @@ def plan(entries: t.Sequence[Entry], check: bool = False) -> list[Change]:
             raise PlacingError(f"{entry.path} is named more than once.")
         if entry.validate and "%s" not in entry.validate:
             raise PlacingError(f"{entry.path}: validate has no %s, which stands for the new file.")
-    changes = [compare(entry, check) for entry in [*entries, *strangers(entries)]]
+    with Places() as places:
+        changes = [compare(places, entry, check) for entry in [*entries, *strangers(places, entries)]]
     return [change for change in changes if change is not None]
 
 
 def act(changes: t.Sequence[Change], runner: Runner, validate_all: str = "") -> None:
     """Do it. Raises PlacingError, before any file was swapped if one of the new ones is not good."""
-    for change in changes:
-        if change.entry.state == "directory":
-            _directory(change)
     staged: dict[str, str] = {}
-    try:
+    with Places() as places:
         for change in changes:
-            if change.entry.state == "file" and change.content:
-                staged[change.path] = _stage(change)
-        for change in changes:
-            if change.path in staged and change.entry.validate:
-                _try(runner, change.entry.validate, staged[change.path], f"The new {change.path} was refused and not put in place")
-        removed = [change.path for change in changes if change.entry.state == "absent"]
-        if validate_all and (staged or removed):
-            _try_together(runner, validate_all, staged, removed)
-        for change in changes:
-            _swap(change, staged)
-    finally:
-        for path in staged.values():
-            os.unlink(path)
+            if change.entry.state == "directory":
+                _directory(places, change)
+        try:
+            for change in changes:
+                if change.entry.state == "file" and change.content:
+                    staged[change.path] = _stage(places, change)
+            for change in changes:
+                if change.path in staged and change.entry.validate:
+                    _try(runner, change.entry.validate, staged[change.path], f"The new {change.path} was refused and not put in place")
+            removed = [change.path for change in changes if change.entry.state == "absent"]
+            if validate_all and (staged or removed):
+                _try_together(runner, validate_all, staged, removed)
+            for change in changes:
+                _swap(places, change, staged)
+        finally:
+            for path in staged.values():
+                _unlink(places, path)
 
 
-def _directory(change: Change) -> None:
+def _directory(places: Places, change: Change) -> None:
     try:
-        os.makedirs(change.path, mode=0o755, exist_ok=True)
-        _attributes(change.path, change)
+        _attributes(places.directory(change.path, make=True), change)
     except OSError as error:
         raise PlacingError(f"{change.path} could not be made: {error}.") from error
 
 
-def _attributes(target: str | int, change: Change) -> None:
-    """Owner and group first: a change of them takes the special bits away."""
-    if change.uid is not None or change.gid is not None:
-        os.chown(target, -1 if change.uid is None else change.uid, -1 if change.gid is None else change.gid)
-    os.chmod(target, change.mode)
+def _attributes(target: int, change: Change) -> None:
+    """Owner and group first: a change of them takes the special bits away. By descriptor, since another thing may take the name."""
+    uid, gid = -1 if change.uid is None else change.uid, -1 if change.gid is None else change.gid
+    if change.entry.state == "directory":
+        os.chown(".", uid, gid, dir_fd=target)
+        os.chmod(".", change.mode, dir_fd=target)
+    else:
+        os.fchown(target, uid, gid)
+        os.fchmod(target, change.mode)
 
 
-def _stage(change: Change) -> str:
+def _stage(places: Places, change: Change) -> str:
     """Write the new file beside its place, with its final owner and mode, and safe on the disk."""
     directory, name = os.path.split(change.path)
+    new = f".{name}.{secrets.token_hex(4)}{_SUFFIX}"
+    path = os.path.join(directory, new)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        os.makedirs(directory, mode=0o755, exist_ok=True)
-        descriptor, path = tempfile.mkstemp(prefix=f".{name}.", suffix=_SUFFIX, dir=directory)
+        descriptor = os.open(new, flags, 0o600, dir_fd=places.directory(directory, make=True))
     except OSError as error:
         raise PlacingError(f"{change.path} could not be written: {error}.") from error
     try:
@@ -213,13 +241,18 @@ def _stage(change: Change) -> str:
             handle.write(change.entry.data)
             handle.flush()
             if change.seen.kind == "file":
-                os.chown(handle.fileno(), change.seen.uid, change.seen.gid)
-            _attributes(handle.fileno(), change)
-            os.fsync(handle.fileno())
+                os.fchown(descriptor, change.seen.uid, change.seen.gid)
+            _attributes(descriptor, change)
+            os.fsync(descriptor)
     except OSError as error:
-        os.unlink(path)
+        _unlink(places, path)
         raise PlacingError(f"{change.path} could not be written: {error}.") from error
     return path
+
+
+def _unlink(places: Places, path: str) -> None:
+    where, name = os.path.split(path)
+    os.unlink(name, dir_fd=places.directory(where))
 
 
 def _try(runner: Runner, command: str, candidate: str, refusal: str) -> None:
@@ -244,22 +277,23 @@ def _try_together(runner: Runner, command: str, staged: dict[str, str], removed:
         _try(runner, command, work, f"The change of {what} was refused and not made")
 
 
-def _swap(change: Change, staged: dict[str, str]) -> None:
+def _swap(places: Places, change: Change, staged: dict[str, str]) -> None:
     """The one step in which a file changes."""
+    if change.entry.state == "directory":
+        return  # made before
+    where, name = os.path.split(change.path)
     try:
         if change.path in staged:
-            os.replace(staged[change.path], change.path)
+            there = places.directory(where)
+            os.replace(os.path.basename(staged[change.path]), name, src_dir_fd=there, dst_dir_fd=there)
             del staged[change.path]
         elif change.entry.state == "absent":
-            os.unlink(change.path)
+            _unlink(places, change.path)
         else:
-            _attributes(change.path, change)
+            with open(_file(places, change.path), "rb") as handle:
+                _attributes(handle.fileno(), change)
             return
-        descriptor = os.open(os.path.dirname(change.path), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        places.sync(where)
     except OSError as error:
         raise PlacingError(f"{change.path} could not be put in place: {error}.", "Files named before it are in place.") from error
 

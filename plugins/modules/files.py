@@ -16,6 +16,8 @@ description:
   - Everything new is written beside its place and validated first. Only when all of it is good is it swapped in, each
     file in one step. So either all files are new, or none is.
   - Directories are made before, since new files are written in them.
+  - A link on the way to a path is followed only where it and all directories above it are root's (or of the user who runs this) and
+    nobody else may write to them. Any other is refused, so that the owner of a directory cannot lead root elsewhere.
   - Contents are not written to the log of the node.
 author:
   - The tandem.lemp developers (@tandem-lemp)
@@ -42,7 +44,7 @@ options:
         required: true
       state:
         description:
-          - V(file) has O(files[].content). V(directory) is made with its parents, and may be a link to a directory.
+          - V(file) has O(files[].content). V(directory) is made with its parents, and may be a link of root's to a directory.
           - V(absent) is no file. A directory is never removed.
         type: str
         choices: [file, directory, absent]

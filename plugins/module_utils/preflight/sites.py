@@ -42,6 +42,8 @@ SITE_KEYS = (
     "extra_config",
 )
 REQUIRED_KEYS = ("name", "server_names", "user", "root", "php_port")
+# These send a visitor's uploads to either node.
+STICKY = ("session", "ip_hash")
 DATABASE_KEYS = ("name", "user", "password")
 PHP_PORTS = range(1024, 65536)
 SYSTEM_ACCOUNTS = (
@@ -84,6 +86,8 @@ NEVER_INSIDE = (
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _HOST = re.compile(r"_|(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+# As role file_sync takes them: in commands, in units and in the names of jobs.
+_SYNC = re.compile(r"/[A-Za-z0-9/._-]*[A-Za-z0-9_-]")
 _DATABASE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DATABASE_USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _SYSTEM_SCHEMAS = ("mysql", "sys", "information_schema", "performance_schema")
@@ -109,6 +113,7 @@ def check(nodes: Nodes) -> Iterator[Fault]:
             title = f"site {site.get('name') or f'number {place}'}"
             yield from _one(site, title, fixed.taken(variables))
             yield from _certificate(site, variables, title)
+            yield from _pushed(site, variables, title)
         yield from _between([site for site in sites if isinstance(site, dict)])
         return
 
@@ -136,7 +141,10 @@ def _one(site: dict[str, Any], title: str, taken: dict[int, str]) -> Iterator[Fa
         yield _fault(f"{title}: sync is not a list.", "Write a list of directories.")
     else:
         for path in sync:
-            yield from _path(path, f"{title}: sync")
+            found = list(_path(path, f"{title}: sync"))
+            if not found and not _matches(_SYNC, path):
+                found = [_fault(f"{title}: sync {path!r} holds a character that cannot be synchronised.", "Use letters, digits and . _ -, no dot at the end.")]
+            yield from found
     yield from _database(site.get("database"), title)
     application = site.get("application", "none")
     if application not in APPLICATIONS:
@@ -200,6 +208,15 @@ def _certificate(site: dict[str, Any], variables: dict[str, Any], title: str) ->
     for key in ("tls_certificate", "tls_certificate_key"):
         if not site.get(key) and not variables.get(f"tandem_{key}"):
             yield _fault(f"{title}: tandem_tls is files, and there is no {key}.", f"Set it, or tandem_{key}.")
+
+
+def _pushed(site: dict[str, Any], variables: dict[str, Any], title: str) -> Iterator[Fault]:
+    """What is uploaded on the passive node is deleted by the push of the active one."""
+    if variables.get("tandem_files") == "rsync" and site.get("sync") and site.get("balance") in STICKY:
+        yield _fault(
+            f"{title} has sync and balance {site['balance']}, and tandem_files is rsync: uploads on the node that is not active would be deleted.",
+            "Choose another balance, which lets uploads go to the active node, or tandem_files: unison.",
+        )
 
 
 def _database(database: Any, title: str) -> Iterator[Fault]:

@@ -7,12 +7,13 @@ import argparse
 import dataclasses
 import os
 import pwd
+import shutil
 import sys
 import time
 from typing import Any
 
 from . import guard, link, rsync, server, state, unison
-from .job import JOBS, NAME, STATE, Job, Stop
+from .job import JOBS, NAME, STATE, Job, Stop, refused
 
 # Results after which the unit is not failed: nothing is wrong with this node's files.
 _QUIET = ("ok", "waiting", "unreachable", "busy", "conflicts")
@@ -26,11 +27,16 @@ def say(level: int, message: str) -> None:
 
 
 def _run_locked(job: Job, lock: int, last: dict[str, Any]) -> dict[str, Any]:
-    confirmed = guard.take_confirmation(job)
     known = state.load_manifest(job)
+    if job.method == "rsync" and job.active_address:
+        job.led.touch()
+        # While this node was down the other one was active, and this one has no state that says so.
+        if last.get("finished", 0) < time.time() - time.clock_gettime(time.CLOCK_BOOTTIME):
+            job.merge.touch()
     guard.check_root(job)
-    guard.check_not_emptied(job, known, confirmed)
     link.check_peer(job)
+    confirmed = guard.take_confirmation(job)
+    guard.check_not_emptied(job, known, confirmed)
     full_check = False
     if job.method == "unison":
         # unison misses a change of the same size within two seconds of the one before; a full comparison finds it.
@@ -45,6 +51,35 @@ def _run_locked(job: Job, lock: int, last: dict[str, Any]) -> dict[str, Any]:
     return outcome
 
 
+def _judged(job: Job, lock: int, last: dict[str, Any]) -> dict[str, Any]:
+    """What one run adds to the state."""
+    try:
+        if not starts(job):
+            why = f"{job.node} does not hold {job.active_address}; the active node pushes"
+            raise Stop("waiting", why if job.method == "rsync" else f"{job.peer} starts the runs of this job")
+        outcome = _run_locked(job, lock, last)
+    except Stop as stop:
+        if stop.result == "waiting":
+            guard.take_confirmation(job)  # it was not meant for what a later run finds
+            if job.method == "rsync":
+                job.merge.touch()
+        return {"result": stop.result, "message": stop.message}
+    report(outcome)
+    unresolved = outcome["unresolved"]
+    return {
+        "result": "conflicts" if unresolved else "ok",
+        "message": f"no winner, left as they are: {', '.join(unresolved[:5])}" if unresolved else "",
+        "last_success": time.time(),
+        "conflicts_total": last.get("conflicts_total", 0) + outcome["conflicts"],
+        **{key: value for key, value in outcome.items() if key not in ("rows", "unresolved")},
+    }
+
+
+def starts(job: Job) -> bool:
+    """Whether the runs of this job are this node's to start."""
+    return job.initiator if job.method == "unison" else link.active(job)
+
+
 def run(job: Job) -> dict[str, Any]:
     """One run; always returns a state to save, unless another run holds the lock."""
     last = state.load(job)
@@ -54,27 +89,14 @@ def run(job: Job) -> dict[str, Any]:
     for key in ("last_success", "last_full_check", "conflicts_total"):
         if key in last:
             new[key] = last[key]
-    with guard.locked(job) as lock:
-        try:
-            if job.method == "rsync" and job.active_address and not link.holds(job.active_address):
-                raise Stop("waiting", f"{job.node} does not hold {job.active_address}; the active node pushes")
-            if job.method == "unison" and not job.initiator:
-                raise Stop("waiting", f"{job.peer} starts the runs of this job")
-            outcome = _run_locked(job, lock, last)
-        except Stop as stop:
-            new |= {"result": stop.result, "message": stop.message}
-            outcome = {}
-        else:
-            report(outcome)
-            unresolved = outcome["unresolved"]
-            new |= {
-                "result": "conflicts" if unresolved else "ok",
-                "message": f"no winner, left as they are: {', '.join(unresolved[:5])}" if unresolved else "",
-                "last_success": time.time(),
-                "conflicts_total": last.get("conflicts_total", 0) + outcome["conflicts"],
-            }
-            new |= {key: value for key, value in outcome.items() if key not in ("rows", "unresolved")}
-        new |= {"finished": time.time(), "duration": round(time.time() - started, 3)}
+    try:
+        with guard.locked(job) as lock:
+            new |= _judged(job, lock, last)
+            new |= {"finished": time.time(), "duration": round(time.time() - started, 3)}
+            state.save(job, new)
+    except OSError as error:
+        # Such as a file of the job that is another user's.
+        new |= {"result": "error", "message": str(error), "finished": time.time()}
         state.save(job, new)
     if (new["result"], new["message"]) != (last.get("result"), last.get("message")):
         level = _NOTICE if new["result"] in ("ok", "waiting") else _WARNING if new["result"] in _QUIET else _ERROR
@@ -94,19 +116,25 @@ def report(outcome: dict[str, Any]) -> None:
 
 def confirm(job: Job) -> str:
     """Let the next run delete what it wants."""
-    path = job.home / "confirm"
-    path.touch()
-    if os.geteuid() == 0:
-        user = pwd.getpwnam(job.user)
-        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+    check_starts(job)
+    with guard.as_user(job):
+        (job.home / "confirm").touch()
     return f"The next run of {job.name} within an hour may delete as much as it wants."
+
+
+def check_starts(job: Job) -> None:
+    """This node starts the runs of this job; on the other one nothing would come of what a person says."""
+    if not starts(job):
+        raise refused(f"{job.peer} starts the runs of {job.name}, not {job.node}. Say it there")
 
 
 def refill(job: Job) -> None:
     """Forget what both nodes had: the next run makes the union of both and deletes nothing."""
-    with guard.locked(job, wait=60):
+    with guard.as_user(job), guard.locked(job, wait=60):
         for path in [*(job.private / "unison").glob("*"), job.private / "manifest"]:
             path.unlink(missing_ok=True)
+        if job.method == "rsync":
+            job.merge.touch()
 
 
 def mark(job: Job, first: bool) -> bool:
@@ -145,10 +173,34 @@ def _was(job: Job, former: str) -> bool:
     return state.load(dataclasses.replace(job, name=former)).get("root") == str(job.root)
 
 
+def forget(present: list[Job]) -> list[str]:
+    """Jobs that are no more, with a root that is no more: a new one of that name begins anew. Backups stay."""
+    forgotten = []
+    for record in sorted(STATE.glob("*.marked")):
+        home = STATE / record.stem
+        if not NAME.fullmatch(record.stem) or record.stem in [job.name for job in present]:
+            continue
+        root = state.load_from(home).get("root")
+        # A job with another name has this root now: what its marker was called is still asked for.
+        if not isinstance(root, str) or os.path.lexists(root) or root in [str(job.root) for job in present]:
+            continue
+        for path in home.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                if path.name != "backups":
+                    shutil.rmtree(path)
+            else:
+                path.unlink()
+        record.unlink()
+        forgotten.append(record.stem)
+    return forgotten
+
+
 def setup() -> int:
     """Mark the roots of new jobs, and of jobs with a new name; a root that was marked once is never marked again by this."""
-    for path in sorted(JOBS.glob("*.json")):
-        job = Job.load(path.stem)
+    present = [Job.load(path.stem) for path in sorted(JOBS.glob("*.json"))]
+    for name in forget(present):
+        print(f"forgot {name}, which is no job any more and whose root is gone")
+    for job in present:
         if mark(job, first=True):
             print(f"marked {job.root} for {job.name}")
     return 0
@@ -161,7 +213,7 @@ def main() -> int:
     for action, text in (
         ("run", "one run now (the timer does this)"),
         ("confirm", "let the next run delete as much as it wants"),
-        ("refill", "let the next run bring back what one node has and the other has not (unison)"),
+        ("refill", "let the next run bring back what one node has and the other has not"),
         ("mark", "say that the root is the right directory although its marker is missing, or another job's"),
     ):
         actions.add_parser(action, help=text).add_argument("job")
@@ -179,6 +231,8 @@ def main() -> int:
             refill(job)  # a directory that was replaced must not pass for one whose files were deleted
             return 0
         if chosen.action == "refill":
+            if job.method == "rsync":
+                check_starts(job)
             refill(job)
             print(f"The next run of {job.name} brings back what one node has and the other has not.")
             return 0
@@ -186,6 +240,9 @@ def main() -> int:
     except Stop as stop:
         say(_WARNING, f"{stop.result}: {stop.message}")
         return 0 if stop.result in _QUIET else 1
+    except OSError as error:
+        say(_ERROR, f"error: {error}")
+        return 1
 
 
 if __name__ == "__main__":

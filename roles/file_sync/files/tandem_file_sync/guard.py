@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pwd
 import stat
 import time
 from collections.abc import Collection, Iterator
@@ -14,6 +15,26 @@ from pathlib import Path
 from .job import MARKER, Job, Stop, refused
 
 CONFIRM_SECONDS = 3600
+# Said by the one that refuses, and looked for by the one that is refused.
+HAS_LED = "was active itself and may have files that only it has"
+
+
+@contextlib.contextmanager
+def as_user(job: Job) -> Iterator[None]:
+    """Be the job's user, if this is root: what is made in the user's directory is the user's, and no link of it is followed with root's rights."""
+    if os.geteuid() != 0:
+        yield
+        return
+    user, groups, group = pwd.getpwnam(job.user), os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 @contextlib.contextmanager
@@ -81,8 +102,10 @@ def is_empty(root: Path) -> bool:
 
 def way_out(job: Job) -> str:
     """What a person can do about a refused deletion."""
-    back = f" To get the files back from the other node: tandem-file-sync refill {job.name}."
-    return f"To delete them on both nodes: tandem-file-sync confirm {job.name}.{back if job.method == 'unison' else ''}"
+    return (
+        f"To delete them on both nodes: tandem-file-sync confirm {job.name}. "
+        f"To get the files back from the other node: tandem-file-sync refill {job.name}."
+    )
 
 
 def check_not_emptied(job: Job, known: Collection[str] | None, confirmed: bool) -> None:

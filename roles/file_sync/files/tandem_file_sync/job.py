@@ -83,6 +83,16 @@ class Job:
         return self.home / "backups"
 
     @property
+    def merge(self) -> Path:
+        """While this is there, the next push deletes nothing, and brings here what only the peer has (rsync)."""
+        return self.private / "merge"
+
+    @property
+    def led(self) -> Path:
+        """While this is there, this node was active since the peer last fetched what only this node had (rsync)."""
+        return self.private / "led"
+
+    @property
     def marker(self) -> Path:
         """The file that says: this is the directory that was meant, and it is mounted."""
         return self.root / MARKER

@@ -7,11 +7,13 @@ import json
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from .job import KNOWN_HOSTS, Job, Stop
 from .state import write_atomically
 
 REFUSAL = "tandem-file-sync: refused: "
+_LOOK_SECONDS = 2
 
 _CONFIG = """\
 Host peer
@@ -67,6 +69,28 @@ def holds(address: str) -> bool:
         ["ip", "-json", "address", "show", "to", address], check=True, capture_output=True, text=True
     ).stdout
     return any(link.get("addr_info") for link in json.loads(found or "[]"))
+
+
+def active(job: Job) -> bool:
+    """Whether this node pushes (rsync). Without an active address it always does."""
+    return not job.active_address or holds(job.active_address)
+
+
+def talk(job: Job, words: list[str], as_active: bool, **more: Any) -> tuple[int, str, str]:
+    """Run rsync to its end, or end it when the active address changes sides. Status, output, errors."""
+    with subprocess.Popen(words, text=True, errors="surrogateescape", **more) as process:
+        while True:
+            try:
+                output, errors = process.communicate(timeout=_LOOK_SECONDS)
+                return process.returncode, output or "", errors or ""
+            except subprocess.TimeoutExpired:
+                if job.active_address and holds(job.active_address) != as_active:
+                    process.terminate()
+                    process.wait()
+                    raise Stop("waiting" if as_active else "refused", f"{job.active_address} moved during the run, which was ended") from None
+            except BaseException:
+                process.kill()
+                raise
 
 
 def explain(output: str, peer: str) -> Stop:

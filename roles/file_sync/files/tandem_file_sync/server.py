@@ -15,11 +15,13 @@ from . import guard, link, state, unison
 from .job import Job, Stop, refused
 
 _UNISON = re.compile(r"unison -server( __new-rpc-mode)?")
+_SENDER = "--sender"
+_DELETES = "--delete-delay"
 _LONG = re.compile(
     r"--(delete-delay|max-delete=-?\d+|timeout=\d+|backup|partial-dir|numeric-ids|stats|dry-run"
     r"|(log|out)-format=[A-Za-z%., ]*|bwlimit=\d+)"
 )
-_SHORT = re.compile(r"-[vlogDtpAHXbnr]+(e[\d.]*[A-Za-z]*)?")
+_SHORT = re.compile(r"-[vulogDtpAHXbnr]+(e[\d.]*[A-Za-z]*)?")
 _REFUSED = 77
 
 
@@ -34,8 +36,8 @@ def command(job: Job, wanted: str) -> list[str]:
     except ValueError:
         words = []
     if words[:2] != ["rsync", "--server"] or words[-2:] != [".", f"{job.root}/"]:
-        raise refused("this key is for receiving this job's rsync only")
-    options = words[2:-2]
+        raise refused("this key is for this job's rsync only")
+    options = words[3:-2] if words[2] == _SENDER else words[2:-2]
     values = {"--partial-dir": ".rsync-partial", "--backup-dir": str(job.backups)}
     while options:
         option = options.pop(0)
@@ -54,6 +56,8 @@ def serve(job: Job, wanted: str) -> int:
     guard.check_root(job)
     if job.method == "rsync" and job.active_address and link.holds(job.active_address):
         raise refused(f"{job.node} is active itself (it holds {job.active_address}) and takes no files")
+    if job.method == "rsync" and _DELETES in words and job.led.exists():
+        raise refused(f"{job.node} {guard.HAS_LED}: nothing of it is deleted before that is fetched")
     # A run of the peer that was cut off may still be ending here.
     with guard.locked(job, wait=20) as lock:
         env = unison.environment(job)
@@ -61,7 +65,13 @@ def serve(job: Job, wanted: str) -> int:
             (job.private / "unison").mkdir(mode=0o700, exist_ok=True)
             unison.drop_stale_locks(job)
         started = time.time()
-        status = subprocess.run(words, check=False, env=env, cwd=job.root, pass_fds=(lock,)).returncode
+        if job.method == "unison":
+            status = subprocess.run(words, check=False, env=env, cwd=job.root, pass_fds=(lock,)).returncode
+        else:
+            job.merge.touch()
+            status = link.talk(job, words, as_active=False, env=env, cwd=job.root, pass_fds=(lock,))[0]
+            if status == 0 and words[2] == _SENDER:
+                job.led.unlink(missing_ok=True)  # fetched
         last = state.load(job)
         fine = status == 0
         finished = time.time()

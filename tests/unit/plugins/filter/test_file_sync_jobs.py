@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.filter.file_sync_jobs import file_sync_jobs
@@ -27,6 +29,15 @@ def test_directories_of_the_same_name_get_longer_names():
     jobs = file_sync_jobs([site], "rsync")
     assert [job["name"] for job in jobs] == ["blog-srv-a-files", "blog-srv-b-files", "blog-other-files"]
     assert jobs[0]["excludes"] == ["*.tmp"]
+
+
+def test_no_name_is_too_long_or_given_twice():
+    long = "d" * 60
+    roots = [f"/srv/{long}/one/files", f"/srv/{long}/two/files", "/srv/a-b/files", "/srv/a/b/files", f"/srv/{'x' * 80}"]
+    names = [job["name"] for job in file_sync_jobs([{**BLOG, "sync": roots}], "rsync")]
+    assert len(set(names)) == len(roots)
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name) for name in names), names
+    assert names == [job["name"] for job in file_sync_jobs([{**BLOG, "sync": roots}], "rsync")]
 
 
 @pytest.mark.parametrize("method", ["none", "drbd_ocfs2"])

@@ -12,6 +12,9 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.tandem.lemp.plugins.module_utils.placing import Entry, PlacingError, act, plan
+from ansible_collections.tandem.lemp.plugins.module_utils.runner import Runner
+from ansible_collections.tandem.lemp.plugins.module_utils.walking import LinkError
 from ansible_collections.tandem.lemp.plugins.modules import files
 
 Run = t.Callable[..., dict[str, t.Any]]
@@ -101,6 +104,75 @@ def test_directories(run: Run, tmp_path: Path) -> None:
     assert run(wanted)["changed_paths"] == [str(tmp_path / "a" / "b")]
     (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
     assert run({**wanted, "path": str(tmp_path / "link")})["changed"] is False
+
+
+@pytest.fixture(name="theirs")
+def _theirs(tmp_path: Path) -> Path:
+    """A directory in which others may put what they want; beside it one of root's."""
+    (tmp_path / "etc").mkdir(mode=0o700)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site").chmod(0o777)
+    return tmp_path / "site"
+
+
+REACHED = {
+    "a directory": {"path": "uploads", "state": "directory", "mode": "0755"},
+    "below it": {"path": "uploads/deep/deeper", "state": "directory"},
+    "pruned": {"path": "uploads", "state": "directory", "prune": ["*"]},
+    "a file in it": {"path": "uploads/passwd", "content": "one\n", "mode": "0644"},
+    "a file that goes": {"path": "uploads/passwd", "state": "absent"},
+}
+
+
+@pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
+@pytest.mark.parametrize("wanted", list(REACHED.values()), ids=list(REACHED))
+def test_a_link_that_is_not_roots_leads_nowhere(run: Run, theirs: Path, wanted: dict[str, t.Any], relative: bool) -> None:
+    etc = theirs.parent / "etc"
+    (etc / "passwd").write_text("root\n")
+    (etc / "passwd").chmod(0o600)
+    (theirs / "uploads").symlink_to("../etc" if relative else etc)
+    for check in (True, False):
+        result = run({**wanted, "path": str(theirs / wanted["path"])}, _ansible_check_mode=check, _ansible_diff=True)
+        assert f"{theirs}/uploads" in result["msg"] and "'uploads' on the way is a link" in result["msg"]
+    assert (names(etc), (etc / "passwd").read_text()) == (["passwd"], "root\n")
+    assert (etc.stat().st_mode & 0o777, (etc / "passwd").stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_a_link_of_roots_into_a_directory_of_theirs_ends_there(run: Run, theirs: Path) -> None:
+    (theirs.parent / "short").symlink_to("site")
+    uploads = {"path": str(theirs.parent / "short" / "uploads"), "state": "directory"}
+    assert run(uploads)["changed"] is True
+    assert names(theirs) == ["uploads"]
+    (theirs / "uploads").rmdir()
+    (theirs / "uploads").symlink_to("../etc")
+    assert "is a link" in run(uploads)["msg"]
+
+
+@pytest.mark.parametrize("state", ["directory", "file"])
+def test_a_link_that_comes_after_the_look_leads_nowhere(theirs: Path, state: str) -> None:
+    etc, place = theirs.parent / "etc", theirs / "it"
+    (etc / "passwd").write_text("root\n")
+    if state == "file":
+        place.write_text("one\n")
+    else:
+        place.mkdir()
+    place.chmod(0o700)
+    changes = plan([Entry(str(place), state, content="one\n", mode=0o755)])
+    assert [change.attributes for change in changes] == [True]
+    place.rename(theirs / "x")
+    place.symlink_to(etc / "passwd" if state == "file" else etc)
+    before = [(each.stat().st_mode, each.stat().st_ctime_ns) for each in (etc, etc / "passwd")]
+    with pytest.raises((LinkError, PlacingError)):
+        act(changes, Runner())
+    assert [(each.stat().st_mode, each.stat().st_ctime_ns) for each in (etc, etc / "passwd")] == before
+
+
+@pytest.mark.parametrize("target", ["nowhere", "link"])
+def test_a_link_that_leads_nowhere_is_in_the_way_of_a_directory(run: Run, tmp_path: Path, target: str) -> None:
+    (tmp_path / "link").symlink_to(target)
+    assert run({"path": str(tmp_path / "link"), "state": "directory"})["failed"] is True
+    assert run(entry(tmp_path / "link" / "a"))["failed"] is True
+    assert names(tmp_path) == ["link"]
 
 
 def test_absent(run: Run, tmp_path: Path) -> None:

@@ -173,6 +173,28 @@ def test_a_new_name_does_not_mark_a_root_that_is_not_mounted(job, settings, caps
     assert not job.root.exists()
 
 
+def test_a_job_that_is_gone_with_its_root_is_forgotten(job, settings, capsys):
+    assert main.setup() == 0
+    record = job.home.parent / "blog.marked"
+    state.save(job, {"root": str(job.root)})
+    state.save_manifest(job, {"a"})
+    (job.backups / "a").mkdir(parents=True)
+    (job.private / "unison").symlink_to("/etc")
+    (jobs.JOBS / "blog.json").unlink()
+    main.setup()
+    assert record.exists() and state.load_manifest(job) == {"a"}
+    job.marker.unlink()
+    job.root.rmdir()
+    capsys.readouterr()
+    main.setup()
+    assert "forgot blog" in capsys.readouterr().out
+    assert not record.exists() and sorted(path.name for path in job.home.iterdir()) == ["backups"]
+    new = settings("blog")
+    job.root.mkdir()
+    main.setup()
+    guard.check_root(new)
+
+
 @pytest.mark.parametrize("other", ["copied", "live", "foreign"])
 def test_setup_leaves_the_marker_of_another_job(job, settings, other):
     """One that was copied here, one of a job that is still there, and one of no job at all."""
@@ -201,6 +223,15 @@ def test_a_pipe_for_a_marker_keeps_nobody_waiting(job, settings):
     job.marker.unlink()
     os.mkfifo(job.marker)
     assert guard.marked_for(job) == ""
+
+
+def test_a_pipe_or_a_link_for_a_state_keeps_nobody_waiting(job, tmp_path):
+    os.mkfifo(job.home / "state.json")
+    assert state.load(job) == {}
+    (job.home / "state.json").unlink()
+    (tmp_path / "secret").write_text('{"root": "/"}', encoding="utf-8")
+    (job.home / "state.json").symlink_to(tmp_path / "secret")
+    assert state.load(job) == {}
 
 
 def test_a_missing_root_is_refused(job):
@@ -293,7 +324,9 @@ def test_an_rsync_push_of_the_job_may_be_received(job):
 @pytest.mark.parametrize(
     ("options", "end"),
     [
-        ("--sender -logDtpre.iLsfxCIvu", None),
+        ("--sender -logDtpre.iLsfxCIvu", ". /etc/"),
+        ("--sender -logDtpre.iLsfxCIvu --remove-source-files", None),
+        ("-logDtpre.iLsfxCIvu --sender", None),
         ("-logDtpre.iLsfxCIvu", ". /"),
         ("-logDtpre.iLsfxCIvu", ". /etc/"),
         ("--backup-dir /tmp", None),
@@ -370,7 +403,7 @@ def test_manifest_and_state_come_back_as_they_were(job):
 
 def test_the_marker_is_never_carried_over(job):
     assert "Path .tandem-sync-root" in unison.arguments(job, full_check=False, confirmed=False, fresh=False)
-    assert "--exclude=/.tandem-sync-root" in rsync.arguments(job, None)
+    assert "--exclude=/.tandem-sync-root" in rsync.arguments(job)
 
 
 def test_excludes_are_names_or_paths(job):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,42 @@ def told(*lines: str, **more: Any) -> Templar:
     ],
 )
 def test_an_account_that_is_somebody_elses_is_refused(lines: tuple[str, ...], refused: list[str]) -> None:
-    (task,) = (each for each in load("tasks/accounts.yml") if "ansible.builtin.assert" in each)
+    task = next((each for each in load("tasks/accounts.yml") if "__php_fpm_others" in each.get("vars", {})), {})
     others = told(*lines).template(task["vars"]["__php_fpm_others"])
     assert others == refused
     condition = task["ansible.builtin.assert"]["that"]
     assert told(*lines, __php_fpm_others=others).evaluate_conditional(condition) is (refused == [])
+
+
+@pytest.mark.parametrize(
+    ("owners", "refused"),
+    [
+        ((), []),
+        (("site-shop",), []),
+        (("root",), []),
+        (("site-old",), ["site-old"]),
+        (("UNKNOWN",), ["UNKNOWN"]),
+    ],
+)
+def test_a_site_gets_no_other_user_while_its_files_are_the_former_ones(owners: tuple[str, ...], refused: list[str]) -> None:
+    lines = ["site-shop:x:990:990:Site shop:/var/lib/tandem/sites/shop:/bin/sh:*", "owner news site-news", *(f"owner shop {owner}" for owner in owners)]
+    sites = [{"name": "shop", "user": "site-shop"}]
+    task = next((each for each in load("tasks/accounts.yml") if "__php_fpm_moved" in each.get("vars", {})), {})
+    moved = told(*lines, php_fpm_sites=sites).template(task["vars"]["__php_fpm_moved"])
+    assert [each["owner"] for each in moved] == refused
+    known = told(*lines, php_fpm_sites=sites, __php_fpm_moved=moved)
+    assert known.evaluate_conditional(task["ansible.builtin.assert"]["that"]) is (refused == [])
+    said = known.template(task["ansible.builtin.assert"]["fail_msg"])
+    assert not refused or f"node-a: site shop shall run as site-shop, and /var/lib/tandem/sites/shop is {refused[0]}'s." in said
+    assert known.template(load("vars/main.yml")["__php_fpm_right_users"]) == ["site-shop"]
+
+
+def test_the_look_says_whose_the_sites_directories_are(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    look = load("tasks/accounts.yml")[0]["vars"]["__php_fpm_look"]
+    for directory, expected in ((tmp_path, [f"owner shop {tmp_path.owner()}"]), (tmp_path / "nowhere", [])):
+        done = subprocess.run(["sh", "-c", look, "look", str(directory), "nobody-yet"], check=True, capture_output=True, text=True)
+        assert done.stdout.splitlines() == expected
 
 
 def test_it_is_refused_before_anything_is_installed() -> None:

@@ -167,6 +167,9 @@ SITES = [
     ({"sync": ["/var/lib"]}, "sync /var/lib belongs to the system"),
     ({"sync": ["/etc/nginx"]}, "sync /etc/nginx belongs to the system"),
     ({"sync": ["/var//lib/"]}, "belongs to the system"),
+    ({"sync": ["/srv/blog/b\u00fccher"]}, "holds a character that cannot be synchronised"),
+    ({"sync": ["/srv/blog/a+b"]}, "holds a character that cannot be synchronised"),
+    ({"sync": ["/srv/blog/a."]}, "holds a character that cannot be synchronised"),
     ({"sync": ["/srv/a", "/srv/a/b"]}, "one of which holds the other"),
     ({"sync": "/srv/a"}, "sync is not a list"),
     ({"databse": {}}, "unknown key databse. Did you mean database?"),
@@ -194,6 +197,25 @@ def test_a_site_that_cannot_be_served(change: dict[str, Any], expected: str) -> 
         variables["tandem_sites"][0].update(change)
     found = faults(nodes)
     assert sum(expected in fault for fault in found) == 1, found
+
+
+@pytest.mark.parametrize(
+    ("files", "balance", "sync", "refused"),
+    [
+        ("rsync", "session", True, True),
+        ("rsync", "ip_hash", True, True),
+        ("rsync", "round_robin", True, False),
+        ("rsync", "session", False, False),
+        ("unison", "session", True, False),
+    ],
+)
+def test_a_push_from_one_node_and_uploads_on_either(files: str, balance: str, sync: bool, refused: bool) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_files"] = files
+        variables["tandem_sites"][0].update({"balance": balance, **({} if sync else {"sync": []})})
+    assert [fault for fault in faults(nodes) if "uploads on the node that is not active would be deleted" in fault] == faults(nodes)
+    assert len(faults(nodes)) == refused
 
 
 def test_two_sites_share_nothing() -> None:
