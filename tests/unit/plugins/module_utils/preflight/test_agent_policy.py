@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[5]
 
 
 def faults(policy: Any) -> list[str]:
-    return [str(fault) for fault in agent_policy.check(dict.fromkeys(("node-a", "node-b"), {"tandem_agent_policy": policy}))]
+    return [str(fault) for fault in agent_policy.check({node: {"tandem_agent_policy": policy} for node in ("node-a", "node-b")})]
 
 
 def test_nothing_set_and_what_the_agent_takes_have_no_fault() -> None:
