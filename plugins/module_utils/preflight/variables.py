@@ -98,7 +98,7 @@ VARIABLES: tuple[Variable, ...] = (
     _axis("tandem_web", "The web server.", ("nginx",), ("apache2", "lighttpd")),
     _axis("tandem_sql_proxy", "What the application talks SQL to.", ("haproxy", "atlas"), ("none",)),
     _axis("tandem_failback", "When a returning node takes over again; when_in_sync needs an agent.", ("never", "when_in_sync")),
-    _axis("tandem_database_engine", "The database server.", ("mariadb", "mysql")),
+    _axis("tandem_database_engine", "The database server. Chosen once; MySQL needs a source of packages, see roles/database.", ("mariadb", "mysql")),
     Variable(
         "tandem_failover",
         Kind.CHOICE,
@@ -161,7 +161,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "tandem_database_apt_release",
         Kind.TEXT,
-        "Release to install the database from when the configured one lacks it.",
+        "Release to install the database from when the configured one lacks it, such as sid for MySQL; see roles/database.",
     ),
     Variable(
         "tandem_database_seed",
