@@ -11,7 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.preflight import fixed, together
+from ..module_utils.preflight import fixed, machines, together
 from ..module_utils.preflight import names as site_names
 from ..module_utils.preflight.judge import inventory_faults
 
@@ -58,10 +58,11 @@ class ActionModule(ActionBase):
         variables = {name: Variables(hostvars[name]) for name in names}
         nodes = {name: variables[name].values for name in names}
         asked = {name: hostvars[name].get(observed) or {} for name in names}
+        seen = {name: asked[name].get("machine") for name in names}
         faults = inventory_faults(
             nodes,
             unreadable={name: variables[name].unreadable for name in names},
-            seen={name: asked[name].get("machine") for name in names},
+            seen=seen,
             unreachable={name: asked[name]["reason"] for name in names if "reason" in asked[name]},
             hosts={name: str(hostvars[name].get("ansible_host", name)) for name in names},
             resolve=resolve,
@@ -70,7 +71,7 @@ class ActionModule(ActionBase):
         )
         result["changed"] = False
         result["faults"] = [str(fault) for fault in faults]
-        result["advice"] = [*together.advice(nodes), *site_names.advice(nodes, resolve)]
+        result["advice"] = [*together.advice(nodes), *machines.advice(seen), *site_names.advice(nodes, resolve)]
         for line in result["advice"]:
             self._display.warning(line)
         if faults:

@@ -17,6 +17,11 @@ CONFIGURE = "configure"  # its data fit: only tell it whom to follow
 SEED = "seed"  # its data do not fit: copy the source first
 REFUSE = "refuse"
 
+_KEEP_ONE = (
+    "Nothing was changed. Decide which data to keep. With an agent: `tandem open --yes` on the node that has them;"
+    " without: SET GLOBAL read_only = OFF there. Then run playbooks/rejoin.yml. "
+)
+
 
 @dataclass(frozen=True)
 class Node:
@@ -94,8 +99,8 @@ def _of_two_writable(first: Node, second: Node) -> Decision:
     return Decision(
         None,
         f"{first.name} and {second.name} both take writes, and both hold data.",
-        "Nothing was changed. Find out which one the application uses, close the other one"
-        " (SET GLOBAL read_only = ON), and run this again. " + _difference(first, second),
+        "Nothing was changed. Find out which one the application uses (row SQL writer port of playbooks/status.yml), fence the other one"
+        " (playbooks/fence.yml -e node=THAT), and run playbooks/rejoin.yml. " + _difference(first, second),
     )
 
 
@@ -107,9 +112,12 @@ def _with_unknown(nodes: tuple[Node, Node], unknown: list[Node]) -> Decision:
     return Decision(
         None,
         f"{others[0].name} is closed for writes, and {unknown[0].name} cannot be asked whether it has newer data. {reasons}",
-        f"Start the database of {unknown[0].name}. If it is lost for good, open {others[0].name} with tandem.lemp.primary and"
-        " peer_state=dead, then run this again.",
+        f"Start the database of {unknown[0].name}. {_lost_for_good(others[0].name)}",
     )
+
+
+def _lost_for_good(survivor: str) -> str:
+    return f"If it is lost for good (powered off): playbooks/failover.yml -e to={survivor} -e peer_is=dead."
 
 
 def _of_two_closed(first: Node, second: Node) -> Decision:
@@ -121,8 +129,7 @@ def _of_two_closed(first: Node, second: Node) -> Decision:
         return Decision(
             None,
             f"{first.name} and {second.name} both hold data, and nothing says that these are the same data.",
-            "Nothing was changed. Decide which one to keep, open it (SET GLOBAL read_only = OFF), and copy it to the other"
-            " one by tandem.lemp.replica with seed=always. " + _difference(first, second),
+            _KEEP_ONE + _difference(first, second),
         )
     more_first, more_second = extra(first.server, second.server), extra(second.server, first.server)
     if more_first and more_second:
@@ -130,8 +137,7 @@ def _of_two_closed(first: Node, second: Node) -> Decision:
         return Decision(
             None,
             f"{first.name} and {second.name} each have transactions that the other one lacks.",
-            "Nothing was changed. Decide which one to keep, open it (SET GLOBAL read_only = OFF), and run this again. "
-            + _difference(first, second),
+            _KEEP_ONE + _difference(first, second),
         )
     if len(replicas) == 1:
         replica, source = replicas[0]
@@ -179,7 +185,7 @@ def may_open(local: Node, peer: Node, *, peer_is_dead: bool = False, was_open: b
         return Verdict(
             False,
             f"Whether {peer.name} takes writes cannot be seen. {peer.server.reason}",
-            f"Make {peer.name} answer. If it is surely dead (powered off), say peer_state=dead.",
+            f"Make {peer.name} answer. {_lost_for_good(local.name)}",
         )
     missing = extra(peer.server, local.server)
     if missing and not was_open and (related(local.server, peer.server) or follows(local, peer) or follows(peer, local)):

@@ -111,6 +111,15 @@ def packages_available(run: RunCommand, names: list[str]) -> list[str] | None:
     return sorted(found)
 
 
+def upgrades_itself(run: RunCommand) -> bool:
+    """True if the distribution installs updates when it pleases, and restarts what they belong to."""
+    if "unattended-upgrades" not in packages_installed(run, ["unattended-upgrades"]):
+        return False
+    _code, configured, _err = run(["apt-config", "dump", "APT::Periodic::Unattended-Upgrade"])
+    _code, timer, _err = run(["systemctl", "is-enabled", "apt-daily-upgrade.timer"])
+    return timer.strip() == "enabled" and re.search(r'"(0|)";', configured) is None and bool(configured.strip())
+
+
 def homes() -> dict[str, str]:
     """Read the homes of the machine's own accounts."""
     lines = [line.split(":") for line in read("/etc/passwd").splitlines()]
@@ -153,6 +162,7 @@ def describe(run: RunCommand, disks: list[str], packages: list[str], files: list
         "interfaces": interfaces(run),
         "packages_installed": packages_installed(run, packages),
         "packages_available": packages_available(run, packages),
+        "upgrades_itself": upgrades_itself(run),
         "listeners": listeners(run),
         "homes": homes(),
         "files_missing": [path for path in files if not os.path.isfile(path)],

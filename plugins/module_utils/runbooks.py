@@ -18,7 +18,7 @@ _FALSE = ("no", "false", "0", "off", "n", "f")
 
 @dataclass(frozen=True)
 class Option:
-    """One variable. kind: text, node, number, yesno, file (written here), or words (choices, commas between them if many)."""
+    """One variable. kind: text, node, number, yesno, file (written here), place (absolute path), or words (choices, commas between them if many)."""
 
     kind: str = "text"
     choices: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ RUNBOOKS: dict[str, dict[str, Option]] = {
     "unfence": {**_FENCE, "drivers": _UNFENCE, "peer_is": _PEER_IS},
     "backup": {
         "from": NODE, "verify": Option("words", ("full", "quick")), "keep": NUMBER, "directory": TEXT,
-        "only": Option("words", ("binlogs",)), "fetch": TEXT, "timeout": NUMBER, "report_file": FILE,
+        "only": Option("words", ("binlogs",)), "fetch": Option("place"), "timeout": NUMBER, "report_file": FILE,
     },
     "restore": {
         "backup": TEXT, "point": TEXT, "until": TEXT, "on": NODE, "directory": TEXT, "scratch": Option("words", ("remove", *_TRUE, *_FALSE)),
@@ -136,6 +136,9 @@ def _value(name: str, value: t.Any, option: Option, nodes: t.Sequence[str], writ
         if wrong:
             shown = [word for word in option.choices if word not in (*_TRUE[1:], *_FALSE[1:])]
             return f"{name}: {wrong[0] or 'nothing'} is none of {', '.join(shown)}."
+    if option.kind == "place" and not text.startswith("/"):
+        # Modules would take it from the playbook's directory, or from wherever they run.
+        return f"{name}: {text or 'nothing'} is no absolute path. Begin it with /."
     if option.kind == "file" and text:
         why = writable(text)
         return f"{name}: {text} cannot be written here: {why}." if why else ""

@@ -15,6 +15,15 @@ from .model import State
 from .policy import Policy
 from .table import Effect, rows
 
+_SETTINGS = {
+    "alone_on_evidence": "Without a witness, where the peer is silent, does not answer, and the own gateway does: the primary goes on alone. "
+    "`false`: its commits wait until a person has said that the peer is dead.",
+    "boot_alone": "Seconds after which a node that has started and never heard the other one opens.",
+    "replace_unacknowledged": "A former primary whose extra transactions nobody was told of: they are saved, and its data replaced by a copy. "
+    "`false`: a person does that ([rejoin](runbooks/rejoin.md)).",
+    "stall_failover": "A database that has stalled for `stall_patience` is killed, and the other node takes over.",
+}
+
 _HEAD = """# The agent: states and rules
 
 Made by `python3 docs/write_states.py` from the table that the agent itself uses. Do not edit.
@@ -46,6 +55,21 @@ Four things carry that:
    An answer of the gateway counts from when its question was *sent*, however late it is read, and for `self_fence_after`
    less one tick: the peer, if it lives, has heard the beat that left together with that question. So a busy gateway and a
    busy machine do not cut a node off, and a node that is cut off still closes in time.
+
+## Settings
+
+Set in the inventory as `tandem_agent_policy`, a mapping, and taken by the next `site.yml`:
+
+```yaml
+tandem_agent_policy:
+  stall_failover: true
+```
+
+The times below may be set there as well, but for `tick`. Preflight refuses an unknown name, and times that contradict each other.
+
+| setting | default | |
+| --- | --- | --- |
+{settings}
 
 ## What remains unsafe
 
@@ -79,7 +103,7 @@ Four things carry that:
 def as_markdown() -> str:
     """The whole document."""
     policy = Policy("a", "b")
-    parts = [_HEAD.format(budget=policy.close_budget), _times(policy), "## States\n"]
+    parts = [_HEAD.format(budget=policy.close_budget, settings=_settings(policy)), _times(policy), "## States\n"]
     for state in State:
         parts.append(f"### {state.value}\n\n| | when | then | does | because |\n| --- | --- | --- | --- | --- |")
         for number, row in enumerate(rows(state), 1):
@@ -94,6 +118,11 @@ def as_markdown() -> str:
 
 def _effect(effect: Effect) -> str:
     return f"*{effect.value}*"
+
+
+def _settings(policy: Policy) -> str:
+    shown = {True: "`true`", False: "`false`", None: "never"}
+    return "\n".join(f"| `{name}` | {shown[getattr(policy, name)]} | {text} |" for name, text in _SETTINGS.items())
 
 
 def _times(policy: Policy) -> str:

@@ -42,6 +42,28 @@ MOVABLE = {
 OF_SSH = ("firewall_ssh_port", "file_sync_ssh_port", "operations_ssh_port", "health_ssh_port")
 """What tandem_ssh_port sets in all roles."""
 
+OVERWRITTEN = {
+    "health_agent_enabled": "tandem_failover",
+    "health_agent_policy": "tandem_agent_policy",
+    "health_agent_notifications": "tandem_notifications",
+    "health_agent_witness": "tandem_witness",
+    "firewall_rules": "tandem_firewall_rules",
+    "firewall_ssh_sources": "tandem_management_networks",
+    "nginx_status_clients": "tandem_status_page",
+    "nginx_trusted_proxies": "tandem_trusted_proxies",
+    "nginx_tls": "tandem_tls",
+    "nginx_tls_certificate": "tandem_tls_certificate",
+    "nginx_tls_certificate_key": "tandem_tls_certificate_key",
+    "nginx_tls_redirect": "tandem_tls_redirect",
+    "nginx_sites": "tandem_sites",
+    "php_fpm_sites": "tandem_sites",
+    "base_hosts": "tandem_hosts_extra",
+    "base_time_servers": "tandem_time_servers",
+    "keepalived_priority": "tandem_priority",
+    "file_sync_interval": "tandem_files_interval",
+}
+"""What the playbooks give to a role, whatever the inventory says, and what of the inventory they make it from."""
+
 _OTHERS = {
     80: "nginx",
     443: "nginx",
@@ -52,7 +74,7 @@ _OTHERS = {
     9201: "the heartbeat",
 }
 
-NAMES = frozenset((*FIXED, *MOVABLE, *OF_SSH))
+NAMES = frozenset((*FIXED, *MOVABLE, *OF_SSH, *OVERWRITTEN))
 """What the preflight reads besides tandem_..."""
 
 
@@ -70,7 +92,7 @@ def check(nodes: Nodes) -> Iterator[Fault]:
     """Find what would take the pair down without a word. What both nodes share is said once."""
     found: dict[tuple[str, str], list[str]] = {}
     for node, variables in nodes.items():
-        for said in (*_fixed(variables), *_of_ssh(variables), *_moved(variables)):
+        for said in (*_fixed(variables), *_overwritten(variables), *_of_ssh(variables), *_moved(variables)):
             found.setdefault(said, []).append(node)
     for (what, remedy), where in found.items():
         yield Fault("both nodes" if len(where) == 2 else listing(where), what, remedy)
@@ -81,6 +103,12 @@ def _fixed(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
         given = variables.get(name, value)
         if (number(given) if isinstance(value, int) else given) != value:
             yield f"{name} is {given}. It is fixed at {value} in a pair: other parts rely on it.", "Remove it from the inventory."
+
+
+def _overwritten(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, instead in OVERWRITTEN.items():
+        if name in variables:
+            yield f"{name} has no effect in the inventory: the playbooks set it themselves.", f"Remove it, and set {instead}."
 
 
 def _of_ssh(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:

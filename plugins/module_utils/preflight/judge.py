@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from . import addresses, atlas, fixed, machines, names, secrets, sites, together, values, witness
+from . import addresses, agent_policy, atlas, fixed, machines, names, secrets, sites, together, values, witness
 from .fault import Fault, Nodes, listing
 
 
@@ -36,6 +36,7 @@ def inventory_faults(
         addresses.check(nodes),
         sites.check(nodes),
         together.check(nodes),
+        agent_policy.check(nodes),
         secrets.check(nodes),
         atlas.check(nodes),
         witness.check(nodes, hosts or {}, witnesses or {}, resolve),

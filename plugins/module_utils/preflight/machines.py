@@ -48,6 +48,16 @@ def check(nodes: Nodes, machines: Machines) -> Iterator[Fault]:
     yield from _addresses_in_use(nodes, known)
 
 
+def advice(machines: Machines) -> Iterator[str]:
+    """Say what will take a primary down some night. Not a fault: the pair can be built."""
+    for node, seen in machines.items():
+        if seen is not None and seen["upgrades_itself"]:
+            yield (
+                f"{node} installs updates by itself. That restarts the database, which starts closed: of the primary, no page can save anything then. "
+                "Switch it off on both (systemctl disable --now apt-daily-upgrade.timer), and use playbooks/rolling_update.yml."
+            )
+
+
 def _system(node: str, variables: dict[str, Any], seen: dict[str, Any]) -> Iterator[Fault]:
     if not seen["root"]:
         yield Fault(node, "Ansible is not root there.", "Set ansible_user: root, or ansible_become: true.")

@@ -20,7 +20,7 @@ OF_THE_AGENT = ("tandem_notifications", "tandem_witness")
 def check(nodes: Nodes) -> Iterator[Fault]:
     """Find what would have no effect, or be refused later. Both nodes have the same values: the first one's are judged."""
     for variables in list(nodes.values())[:1]:
-        for what, remedy in (*_home(nodes, variables), *_page(variables), *_notifications(variables)):
+        for what, remedy in (*_home(nodes, variables), *_lost(variables), *_page(variables), *_notifications(variables)):
             yield Fault("both nodes", what, remedy)
 
 
@@ -50,6 +50,15 @@ def _home(nodes: Nodes, variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "tandem_failback is when_in_sync, and tandem_preferred is not set.", f"Name the node to go back to: {listing(nodes)}."
     elif str(preferred) not in nodes:
         yield f"tandem_preferred is {preferred!r}, which is no node of the pair.", f"It is one of {listing(nodes)}."
+
+
+def _lost(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Silence alone promotes nobody: see agent/facts.py, preconditions."""
+    if variables.get("tandem_failover") == "automatic" and not variables.get("tandem_outside_reference") and not variables.get("tandem_witness"):
+        yield (
+            "tandem_failover is automatic, and neither tandem_outside_reference nor tandem_witness is set: a node that is lost is never failed over.",
+            "Set tandem_outside_reference, such as the gateway, which shows the survivor that it is not cut off itself; or a witness (docs/agent.md).",
+        )
 
 
 def _page(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:

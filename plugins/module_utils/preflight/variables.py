@@ -98,7 +98,7 @@ VARIABLES: tuple[Variable, ...] = (
     _axis("tandem_web", "The web server.", ("nginx",), ("apache2", "lighttpd")),
     _axis("tandem_sql_proxy", "What the application talks SQL to.", ("haproxy", "atlas"), ("none",)),
     _axis("tandem_failback", "When a returning node takes over again; when_in_sync needs an agent.", ("never", "when_in_sync")),
-    _axis("tandem_database_engine", "The database server.", ("mariadb", "mysql")),
+    _axis("tandem_database_engine", "The database server. Chosen once; MySQL needs a source of packages, see roles/database.", ("mariadb", "mysql")),
     Variable(
         "tandem_failover",
         Kind.CHOICE,
@@ -109,6 +109,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("tandem_notifications", Kind.LIST, "Whom the agent tells, and how; see docs/monitoring.md."),
     Variable("tandem_witness", Kind.MAPPING, "A third machine that decides who may be open when the nodes do not hear each other; see docs/agent.md."),
     Variable("tandem_preferred", Kind.TEXT, "With tandem_failback: when_in_sync, the node to which role and addresses go back."),
+    Variable(
+        "tandem_agent_policy",
+        Kind.MAPPING,
+        "More settings of the agent, such as boot_alone, alone_on_evidence, replace_unacknowledged, stall_failover and times; see docs/agent-states.md.",
+    ),
     Variable(
         "tandem_priority",
         Kind.NUMBER,
@@ -156,7 +161,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "tandem_database_apt_release",
         Kind.TEXT,
-        "Release to install the database from when the configured one lacks it.",
+        "Release to install the database from when the configured one lacks it, such as sid for MySQL; see roles/database.",
     ),
     Variable(
         "tandem_database_seed",
@@ -238,6 +243,8 @@ def as_markdown() -> str:
         "Variables of the roles (`database_...`, `php_fpm_...`, `nginx_...` and so on; see `roles/*/README.md`) may stand beside them.",
         "Those that other parts of a pair rely on stay as they are, and the preflight says so: ports of the database, of the health service and of",
         "the heartbeat, and the names of the pair's own accounts. The ports of HAProxy and Atlas may be moved.",
+        "Those that the playbooks set themselves (`health_agent_policy`, `firewall_rules` and so on) would have no effect: the preflight names the",
+        "`tandem_` variable to set instead.",
         "",
     ]
     for title, required in (("## To decide", True), ("## Optional", False)):

@@ -124,6 +124,16 @@ def test_a_closed_server_is_not_chosen_while_the_other_one_is_silent():
     assert chosen(SILENT, DOWN) is None
 
 
+def test_a_no_names_what_the_documents_name():
+    lost = "If it is lost for good (powered off): playbooks/failover.yml -e to=server1 -e peer_is=dead."
+    assert choose_primary(pair(HELD, SILENT)).remedy.endswith(lost)
+    assert may_open(*pair(HELD, SILENT)).remedy.endswith(lost)
+    for other in (dataclasses.replace(HELD, lineage="other"), dataclasses.replace(HELD, gtid="0-11-99,0-13-1")):
+        remedy = choose_primary(pair(HELD, other)).remedy
+        assert "With an agent: `tandem open --yes` on the node that has them" in remedy and "Then run playbooks/rejoin.yml. server1: " in remedy
+    assert "playbooks/fence.yml -e node=THAT" in choose_primary(pair(OPEN, OPEN)).remedy
+
+
 def test_an_open_server_stays_primary_while_the_other_one_is_silent():
     assert chosen(OPEN, SILENT) == "server1"
     assert chosen(DOWN, OPEN) == "server2"

@@ -44,6 +44,8 @@ def told(runbook, **said):
         ("failover", {"peer_is": "daed"}, "peer_is: daed is none of dead, unknown."),
         ("failover", {"force_fence": "maybe"}, "force_fence: say yes or no, not maybe."),
         ("backup", {"only": "binlog"}, "only: binlog is none of binlogs."),
+        ("backup", {"fetch": "backups"}, "fetch: backups is no absolute path. Begin it with /."),
+        ("backup", {"fetch": ""}, "fetch: nothing is no absolute path."),
         ("restore", {"scratch": "remvoe"}, "scratch: remvoe is none of remove, yes, no."),
         ("rolling_update", {"reboot": "yes"}, "reboot: yes is none of auto, always, never."),
         ("status", {"fail_on": "warn"}, "fail_on: warn is none of never, degraded, down."),
@@ -67,7 +69,7 @@ def test_what_makes_no_sense_is_named(runbook, said, words):
         ("unfence", {"node": "node-a", "drivers": "restore"}),
         ("restore", {"scratch": True, "point": "0-1-7"}),
         ("restore", {"scratch": "remove"}),
-        ("backup", {"from": "{{ groups.tandem[0] }}", "keep": 3}),
+        ("backup", {"from": "{{ groups.tandem[0] }}", "keep": 3, "fetch": "/srv/backups"}),
         ("my_own_playbook", {"anything": 1}),
     ],
 )

@@ -75,3 +75,8 @@ def test_time_servers_that_are_named_no_more_go(tmp_path: Path, servers: list[st
     assert known.evaluate_conditional(write["when"]) is (state is not None)
     if state:
         assert known.template(write["tandem.lemp.files"]["files"][0]["state"]) == state
+
+
+def test_what_the_labs_image_brings_is_installed_on_real_machines() -> None:
+    known = DataLoader().load_from_file(str(ROLE / "vars" / "main.yml"))
+    assert {"curl", "python3-apt", "sudo"} <= set(known["__base_names"]["Debian"]["packages"])

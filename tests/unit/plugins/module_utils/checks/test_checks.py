@@ -291,7 +291,7 @@ def test_where_nobody_can_tell_the_primary_no_playbook_is_promised_to():
     rows = {row.check: row for row in pair.rows()}
     assert rows["rpl-errant"].state == rows["role-primary"].state == "fail"
     for check in ("rpl-errant", "role-primary"):
-        assert "Decide which one to keep" in rows[check].remedy
+        assert "Decide which data to keep" in rows[check].remedy
     closed = {row.check: row for row in Pair(MYSQL).server("server1", read_only=True).rows()}
     assert "playbooks/database.yml" in closed["role-primary"].remedy and closed["rpl-errant"].state == "pass"
 

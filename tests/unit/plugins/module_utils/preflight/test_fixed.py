@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from ansible_collections.tandem.lemp.plugins.module_utils.preflight import fixed, ports, sites
+from ansible_collections.tandem.lemp.plugins.module_utils.preflight.variables import KNOWN
 
 ROOT = Path(__file__).resolve().parents[5]
 
@@ -36,7 +37,7 @@ def test_the_value_that_it_has_anyway_may_be_written() -> None:
     assert faults(database_port="3306", **{name: usual for name, (usual, _whose) in fixed.MOVABLE.items()}) == []
 
 
-@pytest.mark.parametrize("name", sorted(fixed.NAMES))
+@pytest.mark.parametrize("name", sorted(fixed.NAMES - set(fixed.OVERWRITTEN)))
 def test_the_list_agrees_with_the_defaults_of_the_roles(name: str) -> None:
     (default,) = (
         values[name]
@@ -45,6 +46,14 @@ def test_the_list_agrees_with_the_defaults_of_the_roles(name: str) -> None:
     )
     usual = {**dict.fromkeys(fixed.OF_SSH, 22), **fixed.FIXED, **{name: port for name, (port, _whose) in fixed.MOVABLE.items()}}
     assert default == usual[name]
+
+
+@pytest.mark.parametrize("name", sorted(fixed.OVERWRITTEN))
+def test_what_the_playbooks_overwrite_is_refused_and_the_other_name_said(name: str) -> None:
+    (told,) = faults(**{name: []})
+    assert told == f"node-a: {name} has no effect in the inventory: the playbooks set it themselves. Remove it, and set {fixed.OVERWRITTEN[name]}."
+    assert fixed.OVERWRITTEN[name] in KNOWN
+    assert any(f" {name}: " in path.read_text(encoding="utf-8") for path in (ROOT / "playbooks").glob("*.yml"))
 
 
 @pytest.mark.parametrize("name", fixed.OF_SSH)

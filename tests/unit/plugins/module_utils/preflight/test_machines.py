@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.tandem.lemp.plugins.module_utils.machine import upgrades_itself
 from ansible_collections.tandem.lemp.plugins.module_utils.preflight import machines
 
 NODES: dict[str, dict[str, Any]] = {
@@ -60,6 +61,7 @@ def machine(number: int) -> dict[str, Any]:
         ],
         "homes": {"root": "/root", "site-blog": "/var/lib/tandem/sites/blog", "anna": "/home/anna"},
         "files_missing": [],
+        "upgrades_itself": False,
         "ssh_client": "203.0.113.5",
         "clock_offset": [-0.2, 0.1],
         "answers": {"192.0.2.100": [], "198.51.100.100": []},
@@ -193,3 +195,26 @@ def test_with_one_node_unreachable_nobody_knows_whose_the_answer_is() -> None:
     seen = {"node-a": machine(11), "node-b": None}
     seen["node-a"]["answers"]["192.0.2.100"] = ["02:00:00:00:00:12"]
     assert faults(seen) == []
+
+
+def test_updates_that_come_by_themselves_are_worth_a_word() -> None:
+    seen: dict[str, Any] = {"node-a": machine(11), "node-b": None}
+    assert list(machines.advice(seen)) == []
+    seen["node-a"]["upgrades_itself"] = True
+    (told,) = machines.advice(seen)
+    assert told.startswith("node-a installs updates by itself.") and "rolling_update.yml" in told
+
+
+@pytest.mark.parametrize(
+    ("installed", "configured", "timer", "expected"),
+    [
+        ("installed", 'APT::Periodic::Unattended-Upgrade "1";', "enabled", True),
+        ("installed", 'APT::Periodic::Unattended-Upgrade "0";', "enabled", False),
+        ("installed", "", "enabled", False),
+        ("installed", 'APT::Periodic::Unattended-Upgrade "1";', "disabled", False),
+        ("config-files", 'APT::Periodic::Unattended-Upgrade "1";', "enabled", False),
+    ],
+)
+def test_they_come_when_package_setting_and_timer_are_there(installed: str, configured: str, timer: str, expected: bool) -> None:
+    answers = {"dpkg-query": f"{installed} unattended-upgrades\n", "apt-config": configured + "\n", "systemctl": timer + "\n"}
+    assert upgrades_itself(lambda command: (0, answers[command[0]], "")) is expected

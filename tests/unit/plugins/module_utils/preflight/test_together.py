@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.preflight import together
 
-HOME = {"tandem_failback": "when_in_sync", "tandem_preferred": "node-b", "tandem_failover": "automatic"}
+HOME = {"tandem_failback": "when_in_sync", "tandem_preferred": "node-b", "tandem_failover": "automatic", "tandem_outside_reference": "192.0.2.1"}
+LOST = "neither tandem_outside_reference nor tandem_witness is set"
 PAGE = {"tandem_status_page": "/tandem/", "tandem_tls": "pair", "tandem_status_page_users": ["ops:$6$salt$hash"]}
 
 
@@ -19,7 +20,8 @@ def faults(**variables: Any) -> list[str]:
     return [str(fault) for fault in together.check({"node-a": variables, "node-b": variables})]
 
 
-@pytest.mark.parametrize("variables", [{}, HOME, {**HOME, "tandem_failover": "manual"}, PAGE, {"tandem_failback": "never", "tandem_preferred": "node-a"}])
+@pytest.mark.parametrize("variables", [{}, HOME, {**HOME, "tandem_failover": "manual"}, PAGE, {"tandem_failback": "never", "tandem_preferred": "node-a"},
+                                       {"tandem_failover": "automatic", "tandem_witness": {"driver": "ssh"}}, {"tandem_failover": "manual"}])  # fmt: skip
 def test_what_fits_has_no_fault(variables: dict[str, Any]) -> None:
     assert faults(**variables) == []
 
@@ -32,6 +34,8 @@ def test_what_fits_has_no_fault(variables: dict[str, Any]) -> None:
         ({**HOME, "tandem_preferred": ""}, "tandem_preferred is not set. Name the node to go back to: node-a and node-b."),
         ({**HOME, "tandem_preferred": "node-c"}, "tandem_preferred is 'node-c', which is no node of the pair."),
         ({"tandem_failback": "never", "tandem_preferred": "node-c"}, "which is no node of the pair"),
+        ({"tandem_failover": "automatic"}, LOST),
+        ({"tandem_failover": "automatic", "tandem_inside_reference": "198.51.100.1", "tandem_witness": {}}, LOST),
         ({**PAGE, "tandem_status_page": "/tandem"}, "It begins and ends with a slash"),
         ({**PAGE, "tandem_tls": "none"}, "tandem_tls is none"),
         ({**PAGE, "tandem_tls": None}, "tandem_tls is none"),

@@ -1,0 +1,43 @@
+# Copyright: The tandem.lemp developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nginx waits for a page as long as php-fpm may work on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[4]
+ROLE = ROOT / "roles" / "nginx"
+SITE = {"name": "shop", "server_names": ["shop.example.com"], "root": "/srv/www/shop", "php_port": 9001}
+
+
+def rendered(**site: Any) -> str:
+    """The server of a site, as the role writes it with its defaults."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True)
+    environment.filters["comment"] = "# {}".format
+    known = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    own = {"ansible_managed": "managed", "nginx_php_addresses": ["192.0.2.11", "192.0.2.12"], "__nginx_ipv6": True, "__nginx_http2_directive": True}
+    text: str = environment.get_template("etc/nginx/sites-enabled/tandem-site.conf.j2").render({**known, **own, "item": {**SITE, **site}})
+    return text
+
+
+@pytest.mark.parametrize(("php", "line"), [({"request_timeout": 300}, "fastcgi_read_timeout 305s;"), ({"request_timeout": "10"}, "fastcgi_read_timeout 15s;")])
+def test_a_site_with_a_limit_of_its_own_is_waited_for_a_bit_longer(php: dict[str, Any], line: str) -> None:
+    assert line in rendered(php=php)
+
+
+@pytest.mark.parametrize("site", [{}, {"php": {}}, {"php": {"memory_limit": "256M"}}])
+def test_another_site_has_what_all_have(site: dict[str, Any]) -> None:
+    assert "fastcgi_read_timeout" not in rendered(**site)
+
+
+def test_the_playbook_passes_it_on() -> None:
+    play = yaml.safe_load((ROOT / "playbooks" / "web.yml").read_text(encoding="utf-8"))[0]
+    (serve,) = (task for task in play["tasks"] if task["name"] == "Serve")
+    assert "php" in serve["vars"]["__nginx_keys"]
