@@ -91,7 +91,9 @@ def ask(port: int, database: str, seconds: float) -> bool | None:
 
 @pytest.mark.parametrize(("pings", "database", "answers"), [(False, False, False), (False, True, True), (True, False, True)],
                          ids=["nothing", "the database's port", "a ping"])  # fmt: skip
-def test_a_full_queue_at_the_health_port_is_no_dead_machine(pings: bool, database: bool, answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_at_the_health_port_is_no_dead_machine(
+    pings: bool, database: bool, answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if pings and os.geteuid() != 0:
         pytest.skip("a ping needs CAP_NET_RAW")
     if not pings:
