@@ -288,8 +288,7 @@ class Agent:
 
     def forget_order(self) -> None:
         """It has been followed, or it does not count any more."""
-        given = self._said.get("order_at", "")
-        if given == self._forgotten:
+        if (given := self._said.get("order_at", "")) == self._forgotten:
             return
         self._forgotten = given
         try:

@@ -18,6 +18,7 @@ ELSEWHERE = {
     "failback": "tandem_failback",
     "preferred": "tandem_preferred",
     "witness": "tandem_witness",
+    "driver": "tandem_witness",
     "gateway": "tandem_outside_reference",
     "tick": "health_interval",
 }
