@@ -26,8 +26,6 @@ from tandem_file_sync import job as jobs  # noqa: E402
 from tandem_file_sync import link, rsync  # noqa: E402
 from tandem_file_sync.job import Job, Stop  # noqa: E402
 
-pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="no rsync")
-
 ARGUMENTS = rsync.arguments
 # Enters the other node as its sshd would, with that node's paths.
 SSH = """\
@@ -116,6 +114,10 @@ def _pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
     return Pair(tmp_path, monkeypatch)
 
 
+def unreachable(_job: Job) -> None:
+    raise Stop("unreachable", "gone")
+
+
 def test_in_peace_a_push_deletes(pair: Pair) -> None:
     pair.a.put("old", "x")
     pair.a.put("kept", "x")
@@ -171,7 +173,7 @@ def test_a_merge_that_did_not_end_is_done_again(pair: Pair, monkeypatch: pytest.
     pair.on(pair.b)
     with monkeypatch.context() as patch:
         patch.setattr(pair, "on", lambda node: node.job)
-        patch.setattr(link, "check_peer", lambda job: (_ for _ in ()).throw(Stop("unreachable", "gone")))
+        patch.setattr(link, "check_peer", unreachable)
         assert pair.run(pair.b)[0] == "unreachable"
     assert pair.run(pair.b) == ("ok", "")
     assert pair.b.files() == {"late": "upload"}
@@ -223,7 +225,7 @@ def test_a_confirmation_waits_for_the_peer_and_ends_with_the_activity(pair: Pair
     confirmation = pair.a.job.home / "confirm"
     with monkeypatch.context() as patch:
         patch.setattr(pair, "on", lambda node: node.job)
-        patch.setattr(link, "check_peer", lambda job: (_ for _ in ()).throw(Stop("unreachable", "gone")))
+        patch.setattr(link, "check_peer", unreachable)
         assert pair.run(pair.a)[0] == "unreachable"
     assert confirmation.exists()
     pair.active(pair.b)
