@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from .errors import TandemError
 from .runner import Runner
-from .walking import Places
+from .walking import LinkError, Places
 
 KEPT = "__pycache__"
 _SUFFIX = ".tandem-new"
@@ -46,6 +46,7 @@ class Entry:
     validate: str = ""
     sensitive: bool = False
     prune: tuple[str, ...] = ()
+    keep_behind_link: bool = False
 
     @property
     def data(self) -> bytes:
@@ -131,6 +132,10 @@ def compare(places: Places, entry: Entry, check: bool = False) -> Change | None:
     """What has to be done for an entry; None: nothing."""
     try:
         seen = look(places, entry)
+    except LinkError:
+        if not (entry.keep_behind_link and os.path.isdir(entry.path)):
+            raise
+        return None
     except OSError as error:
         raise PlacingError(f"{entry.path} cannot be looked at: {error}.") from error
     if entry.state == "absent":

@@ -81,6 +81,12 @@ options:
         type: list
         elements: str
         default: []
+      keep_behind_link:
+        description:
+          - For V(files[].state=directory). One that is there, behind a link that others than root may have put there, is left as it is
+            instead of refused.
+        type: bool
+        default: false
   validate:
     description:
       - Command that says whether all changes together are good, for files that only make sense together.
@@ -165,6 +171,7 @@ ENTRY: dict[str, t.Any] = {
     "validate": {"type": "str", "default": ""},
     "sensitive": {"type": "bool", "default": False},
     "prune": {"type": "list", "elements": "str", "default": []},
+    "keep_behind_link": {"type": "bool", "default": False},
 }
 
 
@@ -190,6 +197,7 @@ def entry_of(params: dict[str, t.Any]) -> Entry:
         validate=params["validate"],
         sensitive=params["sensitive"],
         prune=tuple(params["prune"]),
+        keep_behind_link=params["keep_behind_link"],
     )
 
 

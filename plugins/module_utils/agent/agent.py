@@ -217,7 +217,7 @@ class Agent:
             paused_at=reading.number(said, "paused_at") or 0.0,
             acknowledged_at=reading.number(said, "acknowledged_at") or 0.0,
             frozen=now - self._last_step > self.policy.evidence_fresh,
-            held=self._held() and not lock.is_taken(),
+            held=self._held() and not self._lock_is_taken(),
             went_alone=self._went_alone,
             atlas=seen.atlas,
         )

@@ -313,22 +313,8 @@ class Actions:
 
     def attach(self) -> None:
         """Follow the peer by GTID, from where this server is. Does not wait."""
-        self._db().close_for_writes(wait=_CLOSE_LOCK)
-        self._follow()
-
-    def follow_ahead(self) -> bool:
-        """The same while this server is still open, so that the peer has its replica with its first commit. False: not with MariaDB.
-
-        MySQL: what the peer applies comes from here, and is dropped here by its server_id. MariaDB has to be told its position, which
-        changes with every commit.
-        """
-        if self._db().dialect.engine == MARIADB:
-            return False
-        self._follow()
-        return True
-
-    def _follow(self) -> None:
         server = self._db()
+        server.close_for_writes(wait=_CLOSE_LOCK)
         if server.has_source():
             server.stop_replica()
         server.set_semi_sync(replica=True)

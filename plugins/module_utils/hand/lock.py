@@ -16,6 +16,9 @@ from ..errors import Refused
 
 # In a directory of root's: in /run/lock any account could hold it. Who may open it may hold it as well, so the mode is a narrow one.
 LOCK = Path("/run/tandem/operation.lock")
+# Where the agents of earlier versions look: until site.yml has renewed them, they must see this operation too.
+_FORMER = Path("/run/lock/tandem-operation.lock")
+_former: list[int] = []
 _MODE = 0o640  # role health gives it to the group of its daemon, which only looks
 # Seconds. The agent's own operations take less.
 _PATIENCE = 30.0
@@ -35,7 +38,17 @@ def take(name: str, path: Path = LOCK) -> t.IO[str]:
     file.truncate(0)
     file.write(f"process {os.getpid()}\n")
     file.flush()
+    if path == LOCK:
+        _show_earlier_versions()
     return file
+
+
+def _show_earlier_versions() -> None:
+    """For as long as this process lives. Any account can be in the way there: then they do not see it."""
+    with contextlib.suppress(OSError):
+        former = os.open(_FORMER, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        _former.append(former)
+        fcntl.flock(former, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _open(path: Path) -> int:

@@ -71,8 +71,9 @@ class Knocks:
         return self._verdict.quiet
 
     def heard(self) -> None:
-        """The peer speaks: the next silence begins anew."""
+        """The peer speaks: the next silence begins anew. Sockets that nobody reads would fill with what others are answered."""
         self._verdict = Verdict()
+        self.close()
 
     def ask(self, database: str) -> None:
         """Once a tick of a silence; nothing is waited for. database: where this node's server replicates from (ADDRESS:PORT), if it does."""

@@ -124,6 +124,16 @@ REACHED = {
 }
 
 
+def test_a_directory_behind_a_link_of_theirs_can_be_left_as_it_is(run: Run, theirs: Path) -> None:
+    etc = theirs.parent / "etc"
+    (theirs / "current").symlink_to(etc)
+    wanted = {"path": str(theirs / "current"), "state": "directory", "mode": "0755", "keep_behind_link": True}
+    assert run(wanted)["changed"] is False
+    assert etc.stat().st_mode & 0o777 == 0o700
+    assert "is a link" in run({**wanted, "path": str(theirs / "current" / "new")})["msg"]
+    assert names(etc) == []
+
+
 @pytest.mark.parametrize("relative", [False, True], ids=["absolute", "relative"])
 @pytest.mark.parametrize("wanted", list(REACHED.values()), ids=list(REACHED))
 def test_a_link_that_is_not_roots_leads_nowhere(run: Run, theirs: Path, wanted: dict[str, t.Any], relative: bool) -> None:

@@ -180,6 +180,7 @@ def test_two_that_are_silent_take_no_longer_than_one(hand: HandClient, tmp_path:
 
 def test_who_answered_in_time_is_heard_although_the_other_one_was_silent(hand: HandClient, tmp_path: Path) -> None:
     quick = HandClient("node-a", [sys.executable, "-c", HAND.replace('"slow"', '"never"'), str(tmp_path / "quick")])
+    quick.call("executed")  # it has started
     with pytest.raises(HandLost, match="node-b"):
         both(hand, quick, "slow", 0.3)
     assert quick.call("executed") == "executed", "its answer was read, and it is in step"

@@ -212,13 +212,6 @@ class Node:
     def canary_arrives(self, token, seconds):
         return 0.001
 
-    def follow_ahead(self):
-        if self.state != RUNNING:
-            raise OperationFailed("It does not run.")
-        if self.world.follows_ahead:
-            self.source = ADDRESSES[self.peer_name]
-        return self.world.follows_ahead
-
     def attach(self):
         if self.state != RUNNING:
             raise OperationFailed("It does not run.")
@@ -352,7 +345,6 @@ class World:
         self.blind = False  # no node can ask the other one's server
         self.peer_answers = False
         self.loss_is_accepted = False
-        self.follows_ahead = False  # MySQL's old primary connects to the new one before it is closed
         self.nodes: dict[str, Node] = {}
         self.nodes["node-a"] = Node(self, "node-a", "node-b", 1, True)
         self.nodes["node-b"] = Node(self, "node-b", "node-a", 2, False)
