@@ -32,9 +32,13 @@ def test_a_site_with_a_limit_of_its_own_is_waited_for_a_bit_longer(php: dict[str
     assert line in rendered(php=php)
 
 
-@pytest.mark.parametrize("site", [{}, {"php": {}}, {"php": {"memory_limit": "256M"}}])
+@pytest.mark.parametrize("site", [{}, {"php": {}}, {"php": {"memory_limit": "256M"}}, {"php": {"request_timeout": 0}}, {"php": {"request_timeout": None}}])
 def test_another_site_has_what_all_have(site: dict[str, Any]) -> None:
     assert "fastcgi_read_timeout" not in rendered(**site)
+
+
+def test_what_the_site_says_itself_is_not_said_twice() -> None:
+    assert rendered(php={"request_timeout": 300}, extra_config="fastcgi_read_timeout 400s;").count("fastcgi_read_timeout") == 1
 
 
 def test_the_playbook_passes_it_on() -> None:

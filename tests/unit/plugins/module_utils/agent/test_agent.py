@@ -155,6 +155,16 @@ def test_a_lock_that_cannot_be_read_is_complained_about_and_holds_nothing_up(age
     assert len([line for line in caplog.messages if "operation.lock" in line]) == 1
 
 
+def test_nor_does_it_end_a_node_that_is_held(agent, monkeypatch) -> None:
+    def refused() -> bool:
+        raise PermissionError(13, "Permission denied", "/run/tandem/operation.lock")
+
+    monkeypatch.setattr(module.lock, "is_taken", refused)
+    monkeypatch.setattr(agent, "_held", lambda: True)
+    agent.step(REPLICA)
+    assert agent.step(REPLICA).state is State.OPERATION
+
+
 def test_an_acknowledgement_of_the_other_node_is_kept_here(agent, tmp_path) -> None:
     agent.memory = replace(agent.memory, failover_at=1000.0)
     told(agent, replace(PRIMARY, acknowledged_at=900.0))  # of an earlier failover

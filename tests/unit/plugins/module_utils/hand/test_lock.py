@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.hand import lock as module
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.lock import LOCK, held, is_taken, take
 
 
@@ -57,3 +58,22 @@ def test_one_that_cannot_be_opened_is_not_held_by_anybody(tmp_path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError):
         is_taken(tmp_path / "lock")
+
+
+def test_agents_of_earlier_versions_see_it_where_they_look(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(module, "_FORMER", tmp_path / "former")
+    monkeypatch.setattr(module, "_former", [])
+    with take("node-a", tmp_path / "lock"):
+        assert is_taken(tmp_path / "former")
+    for descriptor in module._former:
+        os.close(descriptor)
+
+
+def test_whoever_is_in_the_way_there_stops_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(module, "_FORMER", tmp_path / "former")
+    (tmp_path / "former").symlink_to(tmp_path / "elsewhere")
+    with take("node-a", tmp_path / "lock"):
+        assert is_taken(tmp_path / "lock")
+    assert not (tmp_path / "elsewhere").exists()

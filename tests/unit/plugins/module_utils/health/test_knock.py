@@ -109,3 +109,17 @@ def test_a_full_queue_at_the_health_port_is_no_dead_machine(
     finally:
         for one in doors:
             one.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a ping needs CAP_NET_RAW")
+def test_nobody_reads_the_pings_while_the_peer_speaks_so_they_are_closed() -> None:
+    """What others are answered would fill their sockets, and the peer's own answers would lie behind it."""
+
+    async def run() -> list[bool]:
+        knocks = Knocks(NETWORKS, 9)
+        knocks.ask("")
+        before = [ping._sock is not None for ping in knocks._pings]
+        knocks.heard()
+        return [*before, *(ping._sock is None for ping in knocks._pings)]
+
+    assert all(asyncio.run(run()))
