@@ -112,6 +112,11 @@ class Dialect:
         return self._word("STOP REPLICA SQL_THREAD", "STOP SLAVE SQL_THREAD")
 
     @property
+    def boot_switch(self) -> str:
+        """The variable that keeps replication from starting with the server and outlasts a crash (MySQL 8.0.26). Empty: there is none."""
+        return "skip_replica_start" if self.engine == MYSQL and self.version >= (8, 0, 26) else ""
+
+    @property
     def forget_source(self) -> str:
         return self._word("RESET REPLICA ALL", "RESET SLAVE ALL")
 

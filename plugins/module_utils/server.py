@@ -252,6 +252,11 @@ class Server:
     def start_replica(self) -> None:
         self._run(self.dialect.start_replica)
 
+    def start_at_boot(self, yes: bool) -> None:
+        """Whether replication starts together with the server, where that can be switched."""
+        if switch := self.dialect.boot_switch:
+            self._run(f"RESET PERSIST IF EXISTS {switch}" if yes else f"SET PERSIST_ONLY {switch} = ON")
+
     def forget_source(self) -> None:
         self._run(self.dialect.forget_source)
 

@@ -240,11 +240,12 @@ class Actions:
         server.open_for_writes()
 
     def forget_source(self) -> None:
-        """After open without it."""
+        """After open without it, or after follow_ahead."""
         server = self._db()
         if server.has_source():
             server.stop_replica()
             server.forget_source()
+        server.start_at_boot(True)
 
     def run_events(self) -> list[str]:
         """Names of the scheduled events that run here from now on."""
@@ -313,8 +314,25 @@ class Actions:
 
     def attach(self) -> None:
         """Follow the peer by GTID, from where this server is. Does not wait."""
+        self._db().close_for_writes(wait=_CLOSE_LOCK)
+        self._follow()
+
+    def follow_ahead(self) -> bool:
+        """The same while this server is still open, so that the peer has its replica with its first commit. False: it cannot.
+
+        MySQL: what the peer applies comes from here, and is dropped here by its server_id. Should this server crash now, it must not
+        come back following: it may have what the peer lacks. So replication does not start with it until settle or forget_source.
+        MariaDB has to be told its position, which changes with every commit.
+        """
         server = self._db()
-        server.close_for_writes(wait=_CLOSE_LOCK)
+        if not server.dialect.boot_switch:
+            return False
+        server.start_at_boot(False)
+        self._follow()
+        return True
+
+    def _follow(self) -> None:
+        server = self._db()
         if server.has_source():
             server.stop_replica()
         server.set_semi_sync(replica=True)
@@ -329,6 +347,7 @@ class Actions:
         server = self._db()
         server.end_dumps(_DUMPS_END)
         server.set_semi_sync(source=False, replica=True)
+        server.start_at_boot(True)
 
     def attached(self, seconds: float) -> Plain:
         """Wait until this server replicates. ``healthy`` False with the reason: it does not yet."""

@@ -16,7 +16,7 @@ from ..runner import Runner, Service
 
 PATH = Path("/etc/tandem/operations.json")
 # Both hands of an operation must speak the same.
-PROTOCOL = 7
+PROTOCOL = 8
 
 
 @dataclass(frozen=True)

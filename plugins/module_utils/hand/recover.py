@@ -16,7 +16,7 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import TandemError
-from ..state import RUNNING
+from ..state import RUNNING, ServerState
 from .haproxy import ProxySilent
 from .journal import END, Journal
 
@@ -32,7 +32,8 @@ class Node(t.Protocol):
 
     def reconnect(self) -> None: ...
     def observe(self) -> dict[str, t.Any]: ...
-    def open(self, semi_sync: bool | None = True) -> None: ...
+    def open(self, semi_sync: bool | None = True, forget: bool = True) -> None: ...
+    def forget_source(self) -> None: ...
     def attach(self) -> None: ...
     def settle(self) -> None: ...
     def prove_open(self, token: str, may_wait: bool = False) -> str: ...
@@ -75,7 +76,7 @@ def _back(journal: Journal, node: Node, name: str, say: t.Callable[[str], None],
         node.start_unit()
     if "close" in done and name == request["old"]:
         try:
-            if not (_may_open(node, say, late) and _open_again(journal, node, say, late)):
+            if not (_may_open(node, say, late) and _open_again(journal, node, done, say, late)):
                 outcome = CLOSED
         except TandemError as error:
             failed = error
@@ -89,16 +90,28 @@ def _back(journal: Journal, node: Node, name: str, say: t.Callable[[str], None],
     if _held(done):
         say("letting connections through again")
         _tell_proxy(say, lambda: node.let_through(request["old"], _limit(journal)))
+    if request.get("kind") == "switchover" and name == request["new"] and not late:
+        # The old one may have listened here already, and died: what is applied here would wait for it.
+        try:
+            node.settle()
+        except TandemError as error:
+            failed = failed or (None if _is_dead(node, say, error) else error)
+    if "follow_ahead" in done and outcome != CLOSED and name == request["old"] and not (late and _is_closed(node)):
+        say("following nobody, as before")
+        try:
+            node.forget_source()
+        except TandemError as error:
+            failed = failed or (None if _is_dead(node, say, error) else error)
     if failed is not None:
         raise failed
     return outcome
 
 
-def _open_again(journal: Journal, node: Node, say: t.Callable[[str], None], late: bool) -> bool:
+def _open_again(journal: Journal, node: Node, done: t.Collection[str], say: t.Callable[[str], None], late: bool) -> bool:
     say("opening the database again")
     try:
         # Semi-sync as it was; a server that was restarted since does not know any more, and starts without.
-        node.open(semi_sync=True if late else None)
+        node.open(semi_sync=True if late else None, forget="follow_ahead" not in done)
         warning = node.prove_open(f"undo {journal.operation}"[:64], may_wait=True)
         if warning:
             say(warning)
@@ -107,6 +120,11 @@ def _open_again(journal: Journal, node: Node, say: t.Callable[[str], None], late
             return False
         raise
     return True
+
+
+def _is_closed(node: Node) -> bool:
+    """One that follows by now was compared; one that was restarted since does not follow until it is."""
+    return not ServerState.from_dict(node.observe()["server"]).writable
 
 
 def _is_dead(node: Node, say: t.Callable[[str], None], error: TandemError) -> bool:

@@ -28,7 +28,7 @@ _LOOKS = {
 }  # fmt: skip
 _ACTS = {
     "rotate_binlog", "prepare_hold", "hold", "point_at", "let_in", "let_through", "watch_again", "close", "open", "forget_source",
-    "semi_sync", "run_events", "prove_open", "canary_arrives", "kill_sessions", "attach", "settle", "give_addresses",
+    "semi_sync", "run_events", "prove_open", "canary_arrives", "kill_sessions", "follow_ahead", "attach", "settle", "give_addresses",
     "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply", "replace",
 }  # fmt: skip
 # Clients wait meanwhile, and a node that has lost its power would not act by them: its database comes up closed, and its proxy

@@ -209,6 +209,8 @@ def _follow(local: Local, source: Source, here: ServerState, *, configure: bool)
             server.set_source(source.options(server.dialect.engine))
         server.start_replica()
         _wait_until_healthy(local, server, source)
+        # A switchover that was broken off may have left it to whoever compares.
+        server.start_at_boot(True)
     finally:
         server.close()
 

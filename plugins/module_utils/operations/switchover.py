@@ -39,6 +39,8 @@ _CLOSING = 10.0
 # A hand that waits does not notice that its operation has died: it waits in slices.
 _SLICE = 0.25
 _FOLLOWED = 0.5
+# Nobody waits for this one.
+_FOLLOWED_AHEAD = 3.0
 VIP_WAIT = 10.0
 _VERIFY = 30.0
 
@@ -89,7 +91,7 @@ class Switchover:
                              old=old.name, new=new.name)  # fmt: skip
         self._held_at = 0.0
         self._limit = 0
-        self._follows = False
+        self._follows = self._told = self._ahead = False
         self.plan = self._make_plan()
 
     # Before.
@@ -194,6 +196,7 @@ class Switchover:
         return Plan(
             before=[
                 Step("presync", f"{new} applies what {old} has written so far", self._presync),
+                Step("ahead", f"{old} connects to {new}", self._follow_ahead, self._follow_nobody),
                 Step("prepare", "Get ready to hold new connections", self._prepare, self._let_through),
                 Step("hold", "Hold new connections on both nodes", self._hold),
                 Step("drain", "Let connections in flight end", self._drain),
@@ -205,6 +208,7 @@ class Switchover:
                 Step("promote", f"Open {new}; {old} follows it", self._promote),
                 Step("point", f"Send held connections to {new}", self._point),
                 Step("settle", f"{new} waits for {old} with every commit", self._settle, essential=False),
+                Step("leave", f"{new} follows nobody, {old} sends to nobody", self._leave, essential=False),
                 Step("events", f"{new} runs the scheduled events", self._events, essential=False),
             ],
             clock=self.clock,
@@ -251,6 +255,30 @@ class Switchover:
         """
         return self.plan.left(_ANSWER) + _SLACK
 
+    def _follow_ahead(self) -> str:
+        """The longest part of exchanging the roles comes before anybody waits, where the engine allows it."""
+        self._told = True
+        self._told = self.old.call("follow_ahead")
+        if not self._told:
+            return "when the roles change"
+        self._ahead = self.new.call("followed", seconds=_FOLLOWED_AHEAD)
+        if not self._ahead:
+            self._follow_nobody()
+            return "not in time: when the roles change"
+        self._wait(self.old.call("executed"), self.plan.left(_CATCH_UP))
+        return ""
+
+    def _follow_nobody(self) -> None:
+        if not self._told:
+            return
+        self._told = False
+        try:
+            # What it applies waits for whoever listens to it, even if that has died: with an agent for an hour.
+            self.new.call("settle")
+        except TandemError as error:
+            self.plan.warn(f"{self.new.name} may still send to {self.old.name}: {error}")
+        self.old.call("forget_source")
+
     def _prepare(self) -> None:
         both(self.old, self.new, "prepare_hold", limit=self._limit)
 
@@ -286,7 +314,8 @@ class Switchover:
 
     def _reopen(self) -> None:
         # As it was: where semi-sync was off, a commit would wait in vain.
-        self.old.call("open", semi_sync=None)
+        # To stop asking a dead machine takes 2 s: that comes when nobody waits any more.
+        self.old.call("open", semi_sync=None, forget=not self._told)
         self.plan.warn(self.old.call("prove_open", token=f"undo {self.report.operation}", may_wait=True))
 
     def _catch_up(self) -> None:
@@ -307,6 +336,11 @@ class Switchover:
             raise InDoubt(f"{self.new.name} was lost at the point of no return: {error}") from error
 
     def _promote(self) -> None:
+        if self._ahead:
+            # What it followed is forgotten when nobody waits any more.
+            self.new.call("open", forget=False)
+            self._follows = True
+            return
         self.new.send("open")
         self.old.send("attach")
         try:
@@ -333,9 +367,13 @@ class Switchover:
         return f"{self.report.held} connections had waited"
 
     def _settle(self) -> None:
-        # The first commits wait for the old one, which is connecting.
+        # The first commits wait for the old one, which may still be connecting.
         if self._follows and not self.new.call("followed", seconds=_FOLLOWED):
             self._go_on_alone()
+
+    def _leave(self) -> None:
+        if self._ahead:
+            self.new.call("forget_source")
         self.old.call("settle")
 
     def _events(self) -> str:

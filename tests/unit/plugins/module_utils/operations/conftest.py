@@ -52,6 +52,7 @@ class Node:
         self.fail_at = ""
         self.semi_sync_was: list[bool | None] = []
         self.commits_wait = False
+        self.starts_at_boot, self.would_follow = True, False
         self.filters: list[str] = []
         self.health_knows = self.believes_both = False
 
@@ -196,6 +197,7 @@ class Node:
 
     def forget_source(self):
         self.source = ""
+        self.starts_at_boot = True
 
     def prove_open(self, token, may_wait=False):
         if not self.writable:
@@ -211,6 +213,13 @@ class Node:
 
     def canary_arrives(self, token, seconds):
         return 0.001
+
+    def follow_ahead(self):
+        if self.state != RUNNING:
+            raise OperationFailed("It does not run.")
+        if self.world.follows_ahead:
+            self.source, self.starts_at_boot = ADDRESSES[self.peer_name], False
+        return self.world.follows_ahead
 
     def attach(self):
         if self.state != RUNNING:
@@ -228,7 +237,7 @@ class Node:
         return None
 
     def settle(self):
-        return None
+        self.starts_at_boot = True
 
     def give_addresses(self, seconds):
         self.vips, self.peer.vips = False, True
@@ -345,6 +354,7 @@ class World:
         self.blind = False  # no node can ask the other one's server
         self.peer_answers = False
         self.loss_is_accepted = False
+        self.follows_ahead = False  # MySQL's old primary connects to the new one before it is closed
         self.nodes: dict[str, Node] = {}
         self.nodes["node-a"] = Node(self, "node-a", "node-b", 1, True)
         self.nodes["node-b"] = Node(self, "node-b", "node-a", 2, False)
@@ -365,6 +375,7 @@ class World:
         if self.crash_at is not None and self.crash_at[:2] == (number, moment):
             node = self.nodes[self.crash_at[2]]
             node.state, node.writable = STOPPED, False
+            node.would_follow = bool(node.source) and node.starts_at_boot
         if self.power_off_at is not None and self.power_off_at[:2] == (number, moment):
             self.lines[self.power_off_at[2]].power_off()
         if moment == "before" and self.mistake_at is not None and self.mistake_at[0] == number:

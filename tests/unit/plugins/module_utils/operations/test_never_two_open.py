@@ -44,7 +44,12 @@ def crashed(world):
     return fail_over(world)
 
 
-PLANS = {"switchover": switch, "forced failover": forced, "failover of a crashed one": crashed}
+def ahead(world):
+    world.follows_ahead = True
+    return switch(world)
+
+
+PLANS = {"switchover": switch, "switchover, connected ahead": ahead, "forced failover": forced, "failover of a crashed one": crashed}
 
 
 def messages_of(make_world, plan) -> int:
@@ -82,6 +87,7 @@ def test_the_engine_dies_at_any_message(make_world, engine_died, plan, order) ->
             assert world.open_nodes() == [], where
         else:
             assert world.open_nodes() == ["node-b"], where
+        assert not any(world.nodes[name].source for name in world.open_nodes()), where
 
 
 @pytest.mark.parametrize("plan", PLANS)
