@@ -43,12 +43,12 @@ _FENCE = {"node": Option("node", required=True), "drivers": _DRIVERS}
 RUNBOOKS: dict[str, dict[str, Option]] = {
     "status": {**_REPORT, "fail_on": Option("words", ("never", "degraded", "down"))},
     "check": {**_REPORT, "fail_on": Option("words", ("never", "warn", "fail"))},
-    "switchover": {**_ROLE, **_LIMITS},
+    "switchover": {**_ROLE, **_LIMITS, "atlas_offline": YESNO},
     "failover": {**_ROLE, "peer_is": _PEER_IS, "force_fence": YESNO, "give_up_rescue": YESNO, "deadline": NUMBER, "report_file": FILE},
     "rejoin": {**_REJOIN, "deadline": NUMBER},
     "catchup": _CATCHUP,
     "sync_files": {},
-    "failback": {**_ROLE, **_LIMITS, **_REJOIN, **_CATCHUP},
+    "failback": {**_ROLE, **_LIMITS, **_REJOIN, **_CATCHUP, "atlas_offline": YESNO},
     "fence": {**_FENCE, "drain": NUMBER},
     "unfence": {**_FENCE, "drivers": _UNFENCE, "peer_is": _PEER_IS},
     "backup": {

@@ -22,7 +22,7 @@ from ..room import free_if_known
 from ..runner import Runner
 from ..server import Server, look
 from ..state import ABSENT, STOPPED
-from . import canary, evidence, rescue, vip
+from . import canary, evidence, rescue, splitting, vip
 from .closing import shut
 from .config import HandConfig
 from .haproxy import HAProxy, InFlight
@@ -194,10 +194,16 @@ class Actions:
 
     def end_atlas(self) -> Plain:
         """Kill this node's Atlas, which may be frozen: systemd starts it again at once."""
-        if not self.config.atlas_service:
-            raise Refused(f"{self.config.node.name} has no Atlas.", "Run playbooks/operations.yml.")
-        self._runner.run(["systemctl", "kill", "--signal=KILL", self.config.atlas_service], timeout=20)
-        return {"killed": self.config.atlas_service}
+        return {"killed": splitting.end(self.config, self._runner)}
+
+    def atlas_writers(self) -> list[str]:
+        return splitting.writers(self.config)
+
+    def atlas_offline(self, addresses: list[str]) -> str:
+        return splitting.offline(self.config, addresses)
+
+    def atlas_online(self, addresses: list[str]) -> None:
+        splitting.online(self.config, addresses)
 
     # Drills.
 
@@ -212,8 +218,6 @@ class Actions:
     def drill_rows(self, run: str, remove: bool) -> Plain:
         """Which of them are here. remove: and away with them, where this is the primary."""
         return rows.rows(self.config.root(), run, remove)
-
-    # Closing, and the rest.
 
     def prove_closed(self) -> Plain:
         seen = canary.write(self.config.canary(), _CANARY, "fence")

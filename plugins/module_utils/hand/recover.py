@@ -43,6 +43,7 @@ class Node(t.Protocol):
     def peer_open(self) -> bool | None: ...
     def resume_replication(self) -> None: ...
     def start_unit(self) -> None: ...
+    def atlas_online(self, addresses: list[str]) -> None: ...
 
 
 def recover(journal: Journal, node: Node, name: str, say: t.Callable[[str], None], late: bool = False) -> str:
@@ -53,9 +54,23 @@ def recover(journal: Journal, node: Node, name: str, say: t.Callable[[str], None
     """
     node.reconnect()
     say(f"operation {journal.operation} was broken off: {'going on' if journal.committed else 'taking back'}")
-    outcome = (_forward if journal.committed else _back)(journal, node, name, say, late)
+    try:
+        outcome = (_forward if journal.committed else _back)(journal, node, name, say, late)
+    finally:
+        _use_atlas(journal, node, say)
     journal.write(END, {"outcome": outcome, "by": "recovery"})
     return outcome
+
+
+def _use_atlas(journal: Journal, node: Node, say: t.Callable[[str], None]) -> None:
+    """Whoever was taken offline by this operation, unless it has put them back."""
+    taken = [entry for entry in journal.actions() if entry["do"] in ("atlas_offline", "atlas_online")]
+    if taken and taken[-1]["do"] == "atlas_offline":
+        say("Atlas uses its writer again")
+        try:
+            node.atlas_online(taken[-1]["with"]["addresses"])
+        except TandemError as error:
+            say(f"not yet: {error}")
 
 
 def _may_open(node: Node, say: t.Callable[[str], None], late: bool) -> bool:

@@ -21,7 +21,7 @@ from .recover import recover
 
 # What only looks is not written down, and needs no operation.
 _LOOKS = {
-    "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed", "drain",
+    "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed", "drain", "atlas_writers",
     "evidence", "logins", "left_out", "peer_open", "unit", "log_executed", "apply_received", "rescue_read", "health_agrees",
     # Rows of its own in a table that is there for that; it changes no role, and is done while one changes.
     "drill_watch", "drill_rows",
@@ -29,11 +29,11 @@ _LOOKS = {
 _ACTS = {
     "rotate_binlog", "prepare_hold", "hold", "point_at", "let_in", "let_through", "watch_again", "close", "open", "forget_source",
     "semi_sync", "run_events", "prove_open", "canary_arrives", "kill_sessions", "follow_ahead", "attach", "settle", "give_addresses",
-    "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply", "replace",
+    "stop_unit", "start_unit", "stop_replication", "resume_replication", "rescue_extract", "rescue_apply", "replace", "atlas_offline", "atlas_online",
 }  # fmt: skip
 # Clients wait meanwhile, and a node that has lost its power would not act by them: its database comes up closed, and its proxy
-# holds nobody.
-_PASSING = {"hold", "kill_sessions", "open", "attach", "settle", "point_at", "let_in", "let_through"}
+# holds nobody, nor does its Atlas.
+_PASSING = {"atlas_offline", "hold", "kill_sessions", "open", "attach", "settle", "point_at", "let_in", "let_through"}
 # What makes this node safer needs no operation, and waits for none.
 _FENCES = {"shut"}
 # Nor does what no operation looks at.

@@ -50,6 +50,7 @@ class Wish:
     """What the operator wants. Seconds.
 
     drain: how long connections in flight may take to end by themselves; then they are ended.
+    atlas_offline: the writers of both nodes' Atlas are offline meanwhile: who comes then is refused, not held.
     max_pause: from the moment when new connections are held until the point of no return. deadline: from the very beginning until then.
     """
 
@@ -57,6 +58,7 @@ class Wish:
     max_pause: float = 5.0
     deadline: float | None = None
     move_vips: bool = False
+    atlas_offline: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -89,6 +91,7 @@ class Switchover:
         self.clock = clock
         self.report = Report(operation=new_name(),
                              old=old.name, new=new.name)  # fmt: skip
+        self._writers: dict[str, list[str]] = {}
         self._held_at = 0.0
         self._limit = 0
         self._follows = self._told = self._ahead = False
@@ -110,13 +113,23 @@ class Switchover:
             logins=self._of_both("logins", old, new),
             left_out=self._of_both("left_out", old, new),
         )
-        gates = [*of_switchover(seen, self.wish.limits), self._pause_gate()]
+        gates = [*of_switchover(seen, self.wish.limits), self._pause_gate(), *self._atlas_gate()]
         self.report.gates = [gate.as_dict() for gate in gates]
         return gates
 
     def _pause_gate(self) -> Gate:
         return Gate("max-pause", 0 < self.wish.max_pause <= _LONGEST_PAUSE, f"{self.wish.max_pause:g} s", f"more than 0 and at most {_LONGEST_PAUSE:g} s",
                     "A client that has waited for 10 s is refused. Set another max_pause.")  # fmt: skip
+
+    def _atlas_gate(self) -> list[Gate]:
+        if not self.wish.atlas_offline:
+            return []
+        try:
+            self._writers = {hand.name: hand.call("atlas_writers") for hand in (self.old, self.new)}
+            found = ", ".join(f"{name} uses {' '.join(used) or 'no writer'}" for name, used in self._writers.items())
+        except TandemError as error:
+            found = str(error)
+        return [Gate("atlas", bool(self._writers), found, "an Atlas on each node that answers", "Mend that, or leave out atlas_offline.")]
 
     def _of_both(self, what: str, old: dict[str, t.Any], new: dict[str, t.Any]) -> dict[str, list[str]]:
         """Asked where both databases run; where one does not, that is said already."""
@@ -198,6 +211,7 @@ class Switchover:
                 Step("presync", f"{new} applies what {old} has written so far", self._presync),
                 Step("ahead", f"{old} connects to {new}", self._follow_ahead, self._follow_nobody),
                 Step("prepare", "Get ready to hold new connections", self._prepare, self._let_through),
+                *self._with_atlas(Step("atlas-offline", "Every Atlas sends its writer nobody new", self._atlas_offline, self._atlas_online)),
                 Step("hold", "Hold new connections on both nodes", self._hold),
                 Step("drain", "Let connections in flight end", self._drain),
                 Step("close", f"Close {old} and prove it", self._close, self._reopen),
@@ -208,11 +222,15 @@ class Switchover:
                 Step("promote", f"Open {new}; {old} follows it", self._promote),
                 Step("point", f"Send held connections to {new}", self._point),
                 Step("settle", f"{new} waits for {old} with every commit", self._settle, essential=False),
+                *self._with_atlas(Step("atlas-online", "Every Atlas uses its writer again", self._atlas_online, essential=False)),
                 Step("leave", f"{new} follows nobody, {old} sends to nobody", self._leave, essential=False),
                 Step("events", f"{new} runs the scheduled events", self._events, essential=False),
             ],
             clock=self.clock,
         )
+
+    def _with_atlas(self, step: Step) -> list[Step]:
+        return [step] if self.wish.atlas_offline else []
 
     def _presync(self) -> str:
         # A canary that cannot write while the server is open would prove nothing when it is closed.
@@ -281,6 +299,19 @@ class Switchover:
 
     def _prepare(self) -> None:
         both(self.old, self.new, "prepare_hold", limit=self._limit)
+
+    def _atlas_offline(self) -> str:
+        return "; ".join(hand.call("atlas_offline", addresses=self._writers[hand.name]) for hand in (self.old, self.new))
+
+    def _atlas_online(self) -> None:
+        failed = []
+        for hand in (self.old, self.new):
+            try:
+                hand.call("atlas_online", addresses=self._writers[hand.name])
+            except TandemError as error:
+                failed.append(f"{hand.name}: {error}")
+        if failed:
+            raise OperationFailed(" ".join(failed), "playbooks/status.yml shows what each Atlas uses; playbooks/unfence.yml -e drivers=atlas sets it online.")
 
     def _hold(self) -> str:
         self.plan.within(self.wish.max_pause)

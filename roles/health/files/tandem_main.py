@@ -209,7 +209,7 @@ def switch_over(args: argparse.Namespace) -> int:
         raise Refused(f"{target} is not one of {config.node.name}, {config.peer.name}.", "Nothing was changed.")
     with running.hands(config) as (here, there):
         old, new = (here, there) if target == config.peer.name else (there, here)
-        operation = switchover.Switchover(old, new, switchover.Wish(move_vips=not args.keep_addresses))
+        operation = switchover.Switchover(old, new, switchover.Wish(move_vips=not args.keep_addresses, atlas_offline=args.atlas_offline))
         return _tell(operation, running.story, args.plan)
 
 
@@ -354,6 +354,7 @@ def main() -> int:
     one = verb("switchover", switch_over, "move the role of the primary while everybody works")
     one.add_argument("--to", metavar="NODE", help="the new primary; without it, the other one")
     one.add_argument("--keep-addresses", action="store_true", help="leave the addresses where they are")
+    one.add_argument("--atlas-offline", action="store_true", help="take every Atlas' writer offline meanwhile: refuses writes, is not needed")
     one.add_argument("--plan", action="store_true", help="the gates and the plan only")
     one = verb("failover", fail_over, "make this node the primary")
     one.add_argument("--peer-is", choices=["unknown", "dead"], default="unknown")

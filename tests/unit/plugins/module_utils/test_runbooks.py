@@ -113,7 +113,7 @@ def test_a_switchover_to_the_primary_goes_on_where_the_addresses_are_asked_for()
     assert ends_before_its_plan(to="node-a", move_vips="false")
     assert not ends_before_its_plan(to="node-a", move_vips="true")
     assert not ends_before_its_plan(to="node-b")
-    home = {"switchover_defaults": {"to": "node-a", "move_vips": True}}
+    home = {"switchover_defaults": {"to": "node-a", "move_vips": True}}  # of rolling_update.yml
     assert not ends_before_its_plan(**home)
     assert ends_before_its_plan(**home, move_vips="no")
 

@@ -53,6 +53,7 @@ class Node:
         self.semi_sync_was: list[bool | None] = []
         self.commits_wait = False
         self.starts_at_boot, self.would_follow = True, False
+        self.atlas_off: list[str] = []
         self.filters: list[str] = []
         self.health_knows = self.believes_both = False
 
@@ -245,6 +246,16 @@ class Node:
 
     def stop_unit(self):
         self.state, self.writable = STOPPED, False
+
+    def atlas_writers(self):
+        return ["127.0.0.1:6446"]
+
+    def atlas_offline(self, addresses):
+        self.atlas_off = list(addresses)
+        return "offline"
+
+    def atlas_online(self, addresses):
+        self.atlas_off = [one for one in self.atlas_off if one not in addresses]
 
     def start_unit(self):
         self.state, self.writable = RUNNING, False
