@@ -84,6 +84,20 @@ def test_a_switchover_under_writes(keep: bool) -> None:
         pair.wait(f"{node} reads from the new replica", lambda node=node: reads_from(node) == old, 30)
 
 
+def test_a_switchover_with_set_offline_in_the_order_of_the_old_runbook() -> None:
+    """Where somebody wants it: offline on both, the roles change, online and up on both. Who writes meanwhile is refused, and nothing is lost."""
+    old = primary()
+    with pair.writing(old, port=PORT) as written:
+        pair.pass_some_writes(old)
+        done = must(playbook("switchover", confirm="yes", atlas_offline="true"))
+        pair.pass_some_writes(other(old))
+    print(f"{len(written.tokens)} written, {len(written.failed)} failed {written.failed[:3]}, longest pause {written.longest:.3f} s")
+    assert done.says("Every Atlas sends its writer nobody new: done") and done.says("Every Atlas uses its writer again: done"), done.text[-3000:]
+    assert primary() == other(old)
+    assert states() == ALL_UP
+    assert not pair.missing(written, primary())
+
+
 def test_after_an_outage_one_command_brings_everything_home() -> None:
     """The runbook of the main system: the primary dies, the other one takes over, it returns, failback."""
     home = "server1"
