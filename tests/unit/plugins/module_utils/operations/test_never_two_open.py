@@ -11,7 +11,10 @@ import itertools
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.hand import recover
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.client import HandLost
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.journal import Journal
 from ansible_collections.tandem.lemp.plugins.module_utils.operations import failover, switchover
 from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone
 
@@ -160,6 +163,38 @@ def test_a_new_one_that_freezes_at_the_point_of_no_return_leaves_the_old_one_clo
         operation.run()
     world.end()
     assert world.open_nodes() == (["node-b"] if read_it else []) and not world.violations
+
+
+@pytest.mark.parametrize("driver", ["read_only", "grants", "haproxy", "unreadable"])
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("committed", [False, True], ids=["taking back", "going on"])
+def test_a_node_that_a_person_has_fenced_meanwhile_is_not_opened_by_its_journal(make_world, tmp_path, monkeypatch, driver, late, committed) -> None:
+    """Nobody else takes writes, so nothing but the fence keeps it closed. One of a proxy leaves the database as it is."""
+    path = tmp_path / "fence.json"
+    monkeypatch.setattr(recover, "Record", lambda: Record(path))
+    world = make_world()
+    name = "node-b" if committed else "node-a"
+    line = world.line(name)
+    line.call("begin", operation="20261121T100000Z-0001", kind="switchover", old="node-a", new="node-b")
+    world.nodes["node-a"].writable = False
+    line.call("commit" if committed else "close")
+    if driver == "unreadable":
+        path.write_text("{")
+    else:
+        Record(path).keep(driver, {"was_open": True})
+    if late:
+        line.power_off()
+        world.nodes[name].state = "running"
+        line = world.line(name)
+        line.call("begin", operation="20261121T100000Z-0002", kind="switchover", old="node-a", new="node-b")
+    line.break_off()
+    assert not line.failed and world.open_nodes() == ([name] if driver == "haproxy" else [])
+    assert [journal["outcome"] for journal in ended(world, name)][0] == ("left closed" if driver != "haproxy" else "finished" if committed else "undone")
+
+
+def ended(world, name):
+    files = sorted((world.directory / name / "journal").glob("*.jsonl"))
+    return [Journal.load(path).entries[-1] for path in files]
 
 
 def _closes(make_world, number: int) -> bool:
