@@ -168,6 +168,8 @@ def may_open(local: Node, peer: Node, *, peer_is_dead: bool = False, was_open: b
     """May this server take writes? Only if the other one surely does not, and has nothing that this one lacks.
 
     A server that was open until its restart a moment ago is the primary whatever else the closed one has.
+    peer_is_dead: somebody answers for that; what the other one's server says itself counts more.
+    A stopped one is compared like a closed one where its binary log was read: it carries its engine then.
     """
     if peer.server.writable:
         return Verdict(
@@ -177,23 +179,32 @@ def may_open(local: Node, peer: Node, *, peer_is_dead: bool = False, was_open: b
         )
     if local.server.writable:
         return Verdict(True, f"{local.name} takes writes already.")
-    if peer_is_dead:
+    stopped = peer.server.state == STOPPED
+    if peer_is_dead and not peer.server.running:
         return Verdict(True, f"{peer.name} was declared dead.")
-    if peer.server.state in (ABSENT, STOPPED):
+    if peer.server.state == ABSENT or (stopped and was_open):
         return Verdict(True, f"No database runs on {peer.name}; it starts read-only.")
-    if not peer.server.running:
+    if stopped and not peer.server.engine:
+        return Verdict(
+            False,
+            f"No database runs on {peer.name}, and what it has cannot be seen. {peer.server.reason}",
+            f"Start it: it starts closed. If its data are lost for good: playbooks/unfence.yml -e node={local.name} -e peer_is=dead.",
+        )
+    if not (peer.server.running or stopped):
         return Verdict(
             False,
             f"Whether {peer.name} takes writes cannot be seen. {peer.server.reason}",
             f"Make {peer.name} answer. {_lost_for_good(local.name)}",
         )
     missing = extra(peer.server, local.server)
-    if missing and not was_open and (related(local.server, peer.server) or follows(local, peer) or follows(peer, local)):
+    if missing and not was_open and (stopped or related(local.server, peer.server) or follows(local, peer) or follows(peer, local)):
         return Verdict(
             False,
             f"{peer.name} has transactions that {local.name} lacks: {_short(peer.server, local.server)}.",
             f"Open {peer.name} instead, or let {local.name} replicate from it first.",
         )
+    if stopped:
+        return Verdict(True, f"No database runs on {peer.name}; it starts read-only, and has nothing that {local.name} lacks.")
     return Verdict(True, f"{peer.name} is closed for writes.")
 
 

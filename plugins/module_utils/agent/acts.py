@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import asdict, dataclass
 
 from ..decide import Node
+from ..errant import SECONDS as SAVED_WITHIN
 from ..errors import OperationFailed, Refused, TandemError
 from ..gates import errant_of
 from ..gtid import GtidSet
@@ -194,7 +195,7 @@ class Acts:
     def replace(self) -> str:
         """Save what this server has and the primary never had, and copy the primary's data over it. Takes as long as copying does."""
         with self._operation("rejoin") as here:
-            done = here.call("replace", _COPIED + 600, seconds=_COPIED)
+            done = here.call("replace", SAVED_WITHIN + _COPIED + 600, seconds=_COPIED)
         saved = f"; {done['errant']} saved in {done['saved']}" if done["saved"] else ""
         return f"{done['reason']} {'; '.join(done['actions'])}{saved}"
 

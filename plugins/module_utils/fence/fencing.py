@@ -17,6 +17,7 @@ from .restoring import KILLED, RESTORE
 
 FENCED = "fenced"
 UNFENCED = "unfenced"
+_CLOSED = "closed"
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Outcome:
 def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
     """Accounts last: the canary's is among them. A driver that fails leaves the ones before it fenced, and recorded.
 
+    A database that is closed already, a replica's, is recorded all the same: its agent would let it become the primary.
     Those that are not enough come first, since they keep new sessions away, and are proven last: their proof takes seconds.
     Raises Refused where there are no others.
     """
@@ -49,14 +51,19 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
     late: list[Driver] = []
     for driver in ordered:
         was = driver.fenced()
-        outcome.before[driver.name] = _word(was)
+        hold = was and isinstance(driver, ReadOnly) and driver.name not in record.read()
+        outcome.before[driver.name] = _CLOSED if hold else _word(was)
         outcome.after[driver.name] = FENCED
         if not was:
             outcome.actions.append(f"fence by {_what(driver)}")
+        elif hold:
+            outcome.actions.append(f"keep it closed by {driver.name}")
         if dry_run:
             continue
         if not was:
             _make(driver, record)
+        elif hold:
+            record.keep(driver.name, driver.plan())
         if driver.sufficient:
             outcome.proof[driver.name] = driver.prove()
         else:

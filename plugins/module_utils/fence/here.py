@@ -19,7 +19,7 @@ from ..hand.config import HandConfig
 from ..hand.lock import held
 from ..runner import Runner
 from ..server import Server
-from ..state import ServerState
+from ..state import ABSENT, STOPPED, UNKNOWN, ServerState
 from .driver import Driver
 from .fencing import Outcome, fence, unfence
 from .read_only import ReadOnly
@@ -34,16 +34,28 @@ _TIMEOUT = 60.0
 
 
 def look_at_peer(config: HandConfig) -> Node:
-    """The other server as its hand sees it; silence is "unknown"."""
+    """The other server as its hand sees it; silence is "unknown", and so is a machine without data: its disk may not be mounted."""
     hand = HandClient(config.peer.name, peer_command(config.peer))
     try:
         hand.greet()
         state = ServerState.from_dict(hand.call("observe")["server"])
+        if state.state == STOPPED:
+            state = _with_its_log(hand, state, config.engine)
+        elif state.state == ABSENT:
+            state = replace(state, state=UNKNOWN)
     except TandemError as error:
         state = ServerState(reason=str(error))
     finally:
         hand.close()
     return Node(config.peer.name, config.peer.address, state)
+
+
+def _with_its_log(hand: HandClient, state: ServerState, engine: str) -> ServerState:
+    """It may have been the primary since. Where its binary log cannot be read, the reason says why."""
+    try:
+        return replace(state, engine=engine, gtid=hand.call("log_executed")["executed"])
+    except TandemError as error:
+        return replace(state, reason=str(error))
 
 
 def fence_here(config: HandConfig) -> tuple[str, str]:

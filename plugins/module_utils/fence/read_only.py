@@ -46,6 +46,9 @@ class ReadOnly:
         if planned.get("was_open"):
             self._actions.kill_sessions(self._drain)
         self._server.close_for_writes(wait=_CLOSE_LOCK)
+        if planned.get("was_open"):
+            # Who had come back at once: its application shall look for the open one.
+            self._actions.kill_sessions(0)
 
     def prove(self) -> str:
         try:

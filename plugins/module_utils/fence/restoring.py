@@ -15,7 +15,7 @@ from .record import Record
 
 RESTORE = "restore"
 # Fences of the database itself; those of proxies are not in the way of its opening.
-_OF_PERSONS = frozenset({"read_only", "grants"})
+OF_PERSONS = frozenset({"read_only", "grants"})
 KILLED = "If that was killed: run playbooks/restore.yml again, or, for each node, playbooks/unfence.yml -e node=NODE -e drivers=restore."
 
 
@@ -40,7 +40,7 @@ def release(record: Record, *, dry_run: bool) -> list[str]:
 def require_unfenced(record: Record, name: str) -> None:
     """Raises Refused where a person keeps the database of this node closed. Whoever restores opens it under the record of the restore."""
     recorded = record.read()
-    drivers = sorted(_OF_PERSONS & set(recorded))
+    drivers = sorted(OF_PERSONS & set(recorded))
     if drivers and RESTORE not in recorded:
         raise Refused(
             f"{name} is fenced ({', '.join(drivers)}) and stays closed. Nothing was changed.",

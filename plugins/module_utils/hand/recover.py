@@ -8,7 +8,7 @@ so when it takes back (opens again), the new one was never allowed to open.
 
 That holds for the moment at which the operation dies. A node that lost its power finds its journal much later, and by then
 somebody may have made the other one the primary. So no node opens by its journal while the other one takes writes; and
-late it opens only if the other one says that it does not.
+late it opens only if the other one says that it does not. Nor does one open that a person has fenced meanwhile.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import TandemError
+from ..fence.record import Record
+from ..fence.restoring import OF_PERSONS
 from ..state import RUNNING, ServerState
 from .haproxy import ProxySilent
 from .journal import END, Journal
@@ -74,6 +76,14 @@ def _use_atlas(journal: Journal, node: Node, say: t.Callable[[str], None]) -> No
 
 
 def _may_open(node: Node, say: t.Callable[[str], None], late: bool) -> bool:
+    try:
+        fences = sorted(OF_PERSONS & set(Record().read()))
+    except TandemError as error:
+        say(f"the database stays closed: {error}")
+        return False
+    if fences:
+        say(f"the database stays closed: it is fenced by {' and '.join(fences)}")
+        return False
     peer = node.peer_open()
     if peer is False or (peer is None and not late):
         return True

@@ -22,7 +22,7 @@ from ..gtid import GtidSet
 from ..hand.client import HandClient, HandLost, local_command, peer_command
 from ..hand.config import HandConfig
 from ..hand.journal import new_name
-from ..plan import Plan, Step, Undone
+from ..plan import InDoubt, Plan, Step, Undone
 from ..state import RUNNING, STOPPED, UNKNOWN, ServerState
 from . import running
 
@@ -400,7 +400,10 @@ class Failover:
         # The old one first: from here on it does not open again by itself, so the new one may.
         if self.old is not None:
             self.old.call("commit")
-        self.new.call("commit")
+        try:
+            self.new.call("commit")
+        except HandLost as error:
+            raise InDoubt(f"{self.new.name} was lost at the point of no return: {error}") from error
 
     def _open(self) -> str:
         self.new.call("open", 60, semi_sync=False, forget=False)

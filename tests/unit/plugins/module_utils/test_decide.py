@@ -185,10 +185,15 @@ def test_a_closed_primary_never_lacks_a_transaction_of_a_related_peer(first, sec
         (HELD, SILENT, False, False),
         (HELD, SILENT, True, True),
         (OPEN, SILENT, False, True),
-        (HELD, DOWN, False, True),
+        (HELD, DOWN, False, False),  # it may have been the primary since
+        (HELD, DOWN, True, True),
+        (HELD, dataclasses.replace(DOWN, engine="mariadb", gtid="0-11-100"), False, True),
+        (HELD, dataclasses.replace(DOWN, engine="mariadb", gtid="0-12-500"), False, False),
+        (HELD, dataclasses.replace(DOWN, engine="mariadb", gtid="0-12-500"), True, True),
         (HELD, GONE, False, True),
         (HELD, NEW, False, True),
         (HELD, dataclasses.replace(HELD, gtid="0-11-101"), False, False),
+        (HELD, dataclasses.replace(HELD, gtid="0-12-500"), True, False),
         (NEW, dataclasses.replace(NEW, gtid="0-12-1"), False, True),
     ],
 )

@@ -151,6 +151,15 @@ def test_an_event_that_came_by_replication_waits():
     assert Event("s.e", "ENABLED").enabled and not Event("s.e", "DISABLED").waiting
 
 
+def test_every_event_that_is_not_switched_off_is_seen(server):
+    """The server sorts them by name: a bound would hide the last ones, whatever their status."""
+    rows = [{"a": "s", "b": f"e{number:03}", "c": "ENABLED"} for number in range(50)]
+    scripted = answering(server, MARIADB, {**ALL, "information_schema.events": rows})
+    assert len(inspect(Endpoint(socket="/s")).events or ()) == 50
+    (asked,) = (statement for statement in scripted.asked if "information_schema.events" in statement)
+    assert "status <> 'DISABLED'" in asked and "LIMIT" not in asked
+
+
 def test_the_clock_of_the_server_is_compared_with_ours(server):
     late = datetime.datetime.fromtimestamp(time.time() + 5, datetime.UTC).replace(tzinfo=None)
     answering(server, MARIADB, {"UTC_TIMESTAMP": [{"moment": late}]})

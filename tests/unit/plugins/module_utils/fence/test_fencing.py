@@ -164,6 +164,19 @@ def test_a_primary_opens_again_and_a_replica_stays_closed(record) -> None:
     assert (done.after, record.read()) == ({"read_only": "fenced"}, {})
 
 
+def test_a_replica_that_is_closed_already_is_held_and_stays_closed(record, tmp_path) -> None:
+    """Otherwise its agent would make a node the primary that somebody believes fenced."""
+    replica = Database(closed=True)
+    assert fencing.fence([replica], record, dry_run=True).changed and record.read() == {}
+    done = fencing.fence([replica], record, dry_run=False)
+    assert (done.actions, done.before, done.after) == (["keep it closed by read_only"], {"read_only": "closed"}, {"read_only": "fenced"})
+    assert record.read() == {"read_only": {"was_open": False}} and holds(tmp_path / "fence.json")
+    assert not fencing.fence([replica], record, dry_run=False).changed
+    done = fencing.unfence([replica], record, dry_run=False)
+    assert done.actions == ["forget the fence by read_only"] and "was closed before" in done.proof["read_only"]
+    assert not replica.opened and record.read() == {}
+
+
 def test_accounts_that_somebody_else_locked_stay_locked(record) -> None:
     grants = Port("grants", closed=True)
     assert fencing.unfence([grants], record, dry_run=False).changed is False

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import types
 
 import pytest
 
+from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node, may_open
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Unreachable
-from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
+from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing, here
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.here import close_and_hold
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.state import ABSENT, RUNNING, STOPPED, ServerState
 
 from .test_fencing import Database
 
@@ -74,3 +77,41 @@ def test_a_server_that_cannot_be_closed_fast_is_closed_by_the_driver(record) -> 
 
     how, proof = fence(record, database, close)
     assert (how.startswith("There is no process"), proof, database.closed) == (True, "refused", True)
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "opens", "said"),
+    [
+        (STOPPED, "0-11-100", True, "No database runs on node-b"),
+        (STOPPED, "0-12-500", False, "node-b has transactions that node-a lacks"),
+        (STOPPED, OperationFailed("It is no binary log."), False, "what it has cannot be seen. It is no binary log."),
+        (ABSENT, "", False, "Whether node-b takes writes cannot be seen"),
+    ],
+)
+def test_one_that_was_the_primary_meanwhile_and_stopped_is_compared_by_its_binary_log(monkeypatch, state, log, opens, said) -> None:
+    """The node was fenced while it was open; the other one was promoted, wrote, and does not run now."""
+
+    class Hand:
+        def __init__(self, *_arguments) -> None:
+            self.closed = False
+
+        def greet(self) -> None:
+            assert not self.closed
+
+        def call(self, what):
+            if what == "observe":
+                return {"server": ServerState(state=state, datadir="/var/lib/mysql").as_dict()}
+            if isinstance(log, OperationFailed):
+                raise log
+            return {"executed": log}
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(here, "HandClient", Hand)
+    monkeypatch.setattr(here, "peer_command", lambda _peer: ())
+    peer = here.look_at_peer(types.SimpleNamespace(engine="mariadb", peer=types.SimpleNamespace(name="node-b", address="192.0.2.2")))
+    local = Node("node-a", "", ServerState(state=RUNNING, engine="mariadb", read_only=True, gtid="0-11-100", lineage="one"))
+    verdict = may_open(local, peer)
+    assert (verdict.allowed, said in verdict.reason) == (opens, True), verdict
+    assert may_open(local, peer, peer_is_dead=True).allowed

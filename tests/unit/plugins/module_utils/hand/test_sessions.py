@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
 from ansible_collections.tandem.lemp.plugins.module_utils.gates import Limits, Seen, of_switchover
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.actions import Actions
 from ansible_collections.tandem.lemp.plugins.module_utils.server import Server
@@ -61,6 +62,47 @@ def test_an_administrator_who_writes_is_seen(user: str, row: dict[str, Any], nam
 def test_an_application_is_seen_as_before_and_the_pairs_own_are_not() -> None:
     assert closed({"user": "blog", **OPEN}) == ["no-long-transaction"]
     assert closed({"user": "tandem_agent", **OPEN, "modified": 3}, {"user": "system user", **ALTERS}) == []
+
+
+class Workers:
+    """One comes back at once whenever it is ended; the other one's statement does not end by itself."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.killed: list[int] = []
+
+    def sessions(self, _ours: Any) -> list[Session]:
+        self.looks += 1
+        assert self.looks < 1000, "it goes on for ever"
+        pair = (Session(1, "blog", False, 9, True), Session(1 + self.looks, "blog", True, 0, False))
+        return [session for session in pair if session.id not in self.killed]
+
+    def kill(self, session: int) -> None:
+        self.killed.append(session)
+
+
+def ending(workers: Any) -> Actions:
+    actions = Actions(SimpleNamespace(own_accounts=()), SimpleNamespace())  # type: ignore[arg-type]
+    actions._server = workers
+    return actions
+
+
+def test_workers_that_come_back_at_once_are_no_reason_never_to_close() -> None:
+    workers = Workers()
+    done = ending(workers).kill_sessions(0.02)
+    assert done["broken"] == 1 and done["between"] == workers.looks
+    assert workers.killed[-2:] == [1, 1 + workers.looks]  # the last pass ends everybody who is there
+
+
+def test_who_came_back_before_the_database_was_closed_is_ended_after_it() -> None:
+    workers = Workers()
+    closed: list[int] = []
+    server: Any = SimpleNamespace(close_for_writes=lambda wait: closed.append(workers.looks))
+    driver = ReadOnly(ending(workers), server, lambda: None, peer_is_dead=False, drain=0, timeout=1)  # type: ignore[arg-type, return-value]
+    driver.fence({"was_open": True})
+    assert (closed, workers.looks, workers.killed) == ([1], 2, [1, 2, 3])
+    driver.fence({"was_open": False})  # a replica's readers stay
+    assert workers.looks == 2
 
 
 def test_administrators_are_not_ended_with_the_applications() -> None:

@@ -11,7 +11,12 @@ import itertools
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
+from ansible_collections.tandem.lemp.plugins.module_utils.hand import recover
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.client import HandLost
+from ansible_collections.tandem.lemp.plugins.module_utils.hand.journal import Journal
 from ansible_collections.tandem.lemp.plugins.module_utils.operations import failover, switchover
+from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone
 
 ORDERS = (("node-a", "node-b"), ("node-b", "node-a"))
 MOMENTS = ("before", "after")
@@ -133,6 +138,59 @@ def test_a_journal_found_late_opens_only_a_server_whose_peer_is_closed(make_worl
     world.power_off_at = None
     world.line("node-a").call("begin", operation="later", kind="switchover", old="node-a", new="node-b")
     assert world.open_nodes() == ["node-a"]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("read_it", [True, False], ids=["it had read it", "it had not"])
+def test_a_new_one_that_freezes_at_the_point_of_no_return_leaves_the_old_one_closed(make_world, plan, read_it) -> None:
+    """It goes on by itself if it had read the message; nobody here can tell, so nobody opens the old one."""
+    world = make_world()
+    operation = PLANS[plan](world)
+    line = operation.new
+    call = line.call
+
+    def freezes(what, timeout=30, **arguments):
+        if what != "commit":
+            return call(what, timeout, **arguments)
+        if read_it:
+            call(what, timeout, **arguments)
+        line.lost = True
+        line.break_off()
+        raise HandLost("node-b has not answered for 30 s")
+
+    line.call = freezes
+    with pytest.raises(HalfDone, match="node-b was lost at the point of no return"):
+        operation.run()
+    world.end()
+    assert world.open_nodes() == (["node-b"] if read_it else []) and not world.violations
+
+
+@pytest.mark.parametrize("driver", ["read_only", "grants", "haproxy", "unreadable"])
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+@pytest.mark.parametrize("committed", [False, True], ids=["taking back", "going on"])
+def test_a_node_that_a_person_has_fenced_meanwhile_is_not_opened_by_its_journal(make_world, tmp_path, monkeypatch, driver, late, committed) -> None:
+    """Nobody else takes writes, so nothing but the fence keeps it closed. One of a proxy leaves the database as it is."""
+    path = tmp_path / "fence.json"
+    monkeypatch.setattr(recover, "Record", lambda: Record(path))
+    world = make_world()
+    name = "node-b" if committed else "node-a"
+    line = world.line(name)
+    line.call("begin", operation="20261121T100000Z-0001", kind="switchover", old="node-a", new="node-b")
+    world.nodes["node-a"].writable = False
+    line.call("commit" if committed else "close")
+    if driver == "unreadable":
+        path.write_text("{")
+    else:
+        Record(path).keep(driver, {"was_open": True})
+    if late:
+        line.power_off()
+        world.nodes[name].state = "running"
+        line = world.line(name)
+        line.call("begin", operation="20261121T100000Z-0002", kind="switchover", old="node-a", new="node-b")
+    line.break_off()
+    assert not line.failed and world.open_nodes() == ([name] if driver == "haproxy" else [])
+    end = Journal.load(world.directory / name / "journal" / "20261121T100000Z-0001.jsonl").entries[-1]
+    assert end["outcome"] == ("left closed" if driver != "haproxy" else "finished" if committed else "undone")
 
 
 def _closes(make_world, number: int) -> bool:

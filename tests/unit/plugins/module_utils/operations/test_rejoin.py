@@ -119,6 +119,27 @@ def test_a_copy_that_works_is_kept(machine: Machine, monkeypatch: pytest.MonkeyP
     assert not (machine.path / ".tandem").exists() and machine.calls == []
 
 
+@pytest.mark.parametrize("discard", [False, True])
+def test_what_cannot_be_saved_in_time_stops_nobody_who_said_discard(machine: Machine, monkeypatch: pytest.MonkeyPatch, discard: bool) -> None:
+    machine.running = True
+    attached: list[str] = []
+    local = attaching.Local("node-b", Endpoint(socket="/run/sock"), str(machine.path), machine, None, None, 60, lambda text: None)
+    monkeypatch.setattr(rejoin.Server, "at", lambda _endpoint: types.SimpleNamespace(close_for_writes=lambda: None, close=lambda: None))
+    monkeypatch.setattr(rejoin, "attach", lambda _local, _source, seed, **_more: attached.append(seed) or Outcome({}, {}))
+    monkeypatch.setattr(rejoin, "_arm", lambda *_arguments: None)
+
+    def late(*_arguments: object) -> None:
+        raise OperationFailed("The binary logs were not read within 3600 s.")
+
+    if discard:
+        done = rejoin.rejoin(local, SOURCE, replace=True, discard=True, dry_run=False, save_them=late)
+        assert done.warnings == ["Not saved, as you said discard: The binary logs were not read within 3600 s."] and attached == ["always"]
+    else:
+        with pytest.raises(OperationFailed, match="not read within"):
+            rejoin.rejoin(local, SOURCE, replace=True, discard=False, dry_run=False, save_them=late)
+        assert attached == []
+
+
 def test_a_primary_that_does_not_answer_at_the_end_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(_endpoint: Endpoint) -> types.SimpleNamespace:
         raise Unreachable("Login as tandem at 192.0.2.1:3306 got no answer.")
