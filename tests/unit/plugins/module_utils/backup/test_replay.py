@@ -167,7 +167,41 @@ def test_a_gap_before_the_point_is_refused(until):
 
 def test_a_gap_after_the_point_does_not_matter():
     assert replayed("0-11-5", "2026-11-21 10:00:08", (THREE[0], THREE[2])).gtid == "0-11-7"
-    assert replayed("0-11-5", "2026-11-21 10:00:15", (THREE[0], THREE[2])).gtid == "0-11-10"
+    assert replayed("0-11-5", "0-11-8", (THREE[0], THREE[2])).gtid == "0-11-7"
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+@pytest.mark.parametrize("numbers", [(21, 30), (21, 20)], ids=["written", "not yet written"])
+def test_a_gap_that_the_point_may_lie_in_is_refused(engine, numbers):
+    """Replication broke at 10 and the server was copied anew at 20: 11 to 20 are in no file, the point is between."""
+    first, last = numbers
+    for before in {MARIADB: ("0-11-20",), MYSQL: (f"{A}:1-20", "")}[engine]:
+        with pytest.raises(Refused, match="in no binary log"):
+            copied_anew(engine, before, "2026-11-21 10:00:15", range(first, last + 1))
+        assert copied_anew(engine, before, "2026-11-21 10:00:08", range(first, last + 1)).replayed.count == 2
+
+
+def test_a_copy_that_goes_on_where_the_old_files_end_is_no_gap():
+    assert copied_anew(MYSQL, "", "2026-11-21 10:00:15", range(11, 31), when=20).replayed.count == 5
+    assert copied_anew(MYSQL, "", "2026-11-21 10:00:15", range(10, 31), when=20).replayed.count == 5
+
+
+def test_a_copy_whose_first_transaction_is_the_servers_own_tells_nothing_of_what_it_held():
+    other = "22222222-2222-2222-2222-222222222222"
+    with pytest.raises(Refused, match="in no binary log"):
+        copied_anew(MYSQL, "", "2026-11-21 10:00:15", range(1, 3), name=other, when=20)
+
+
+def copied_anew(engine, before, until, numbers, name=A, when=0):
+    """A file up to 10, and one of a copy that was begun at 20; the backup holds 5."""
+    one, have = ("0-11-{}", "0-11-5") if engine == MARIADB else (name + ":{}", f"{A}:1-5")
+    old = "0-11-{}" if engine == MARIADB else A + ":{}"
+    made = [LogFile("binlog.000001", "binlog.000001", T0, "", 100), LogFile("binlog.000009", "binlog.000009", T0 + 20, before, 100)]
+    content = {
+        "binlog.000001": [Transaction(old.format(each), T0 + each, each, each + 1) for each in range(1, 11)],
+        "binlog.000009": [Transaction(one.format(each), T0 + max(each, when), each, each + 1) for each in numbers],
+    }
+    return plan_replay(GtidSet.parse(have, engine), made, point_of(until, engine, NOW), T0 + 5, lambda path, _engine: content[path.name])
 
 
 def test_binary_logs_that_begin_too_late_are_refused():
