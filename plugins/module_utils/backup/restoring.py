@@ -180,6 +180,7 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
     directory.require_space(_room(done))
     if interrupted:
         done.actions.append("go back to the data from before an interrupted restore")
+        done.story.append(f"{wish.node} first goes back to its data from before an interrupted restore; what came to the present ones is in no archive")
     done.actions.append(f"replace the data of {wish.node} by {done.backup.name}")
     if dry_run:
         _require_whole(store, done.backup)

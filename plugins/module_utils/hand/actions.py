@@ -20,6 +20,7 @@ from ..inspection import left_out
 from ..operations.attaching import Source
 from ..room import free_if_known
 from ..runner import Runner
+from ..seed.datadir import DataDirectory
 from ..server import Server, look
 from . import canary, evidence, rescue, splitting, vip
 from .closing import shut, stop
@@ -240,6 +241,8 @@ class Actions:
                 server.stop_replica()
                 server.forget_source()
         server.set_semi_sync(source=semi_sync, replica=True, timeout=self.config.semi_sync_timeout)
+        # What is written from now on is never given up for what was here before a copy.
+        DataDirectory(self.config.datadir).settle()
         server.open_for_writes()
 
     def forget_source(self) -> None:

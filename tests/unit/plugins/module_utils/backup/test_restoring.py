@@ -16,6 +16,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import N
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, GtidSet
+from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
 from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, Replication, ServerState
 
 CLOSED = ServerState(state=RUNNING, engine=MARIADB, version="10.11.1", server_id=12, read_only=True, gtid="0-11-20")
@@ -134,3 +135,12 @@ def test_of_a_server_that_does_not_run_its_binary_logs_tell_what_is_lacking(worl
         world.restore()
     world.restore("0-11-20")
     assert (world.waited, world.replaced) == (0, 1)
+
+
+def test_going_back_from_an_interrupted_restore_is_told_before_it_is_done(world, tmp_path):
+    directory = DataDirectory(str(tmp_path / "data"))
+    directory.begin()
+    directory.swap()
+    told = world.restore("", dry_run=True)
+    assert told.actions[0] == "go back to the data from before an interrupted restore"
+    assert "node-b first goes back to its data from before an interrupted restore" in " ".join(told.story)

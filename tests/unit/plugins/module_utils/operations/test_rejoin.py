@@ -17,7 +17,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB
 from ansible_collections.tandem.lemp.plugins.module_utils.operations import attaching, rejoin
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.opening import Outcome
 from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
-from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, Replication, ServerState
+from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, UNKNOWN, Replication, ServerState
 
 SOURCE = attaching.Source("node-a", Endpoint(host="192.0.2.1"), "tandem_repl", "secret", "ca.pem")
 PRIMARY = ServerState(state=RUNNING, engine=MARIADB, version="10.11.1", server_id=11, read_only=False, gtid="0-11-7", lineage="data", log_bin=True)
@@ -57,6 +57,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.setattr(rejoin, "look", lambda endpoint, datadir="": made.state() if endpoint.socket else PRIMARY)
+    monkeypatch.setattr(attaching, "look", lambda endpoint, datadir="": PRIMARY)
     monkeypatch.setattr(attaching.Local, "observe", lambda self: (made.state(), None))
     monkeypatch.setattr(rejoin, "require_copyable", lambda *_arguments: 0)
     return made
@@ -117,6 +118,41 @@ def test_a_copy_that_works_is_kept(machine: Machine, monkeypatch: pytest.MonkeyP
     done = call(machine)
     assert (done.way, done.actions) == ("attach", ["remove the data from before the copy"])
     assert not (machine.path / ".tandem").exists() and machine.calls == []
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_copy_that_was_written_to_is_not_given_up_for_the_data_from_before(machine: Machine, running: bool) -> None:
+    """It was promoted, without anybody who said so here, and it may have crashed since."""
+    broken_off_before_the_copy_was_adopted(machine)
+    machine.write("0-11-7,0-12-9")
+    machine.running = running
+    with pytest.raises(Refused, match=r"node-b was interrupted: .*/old holds .* would lose .* node-a lacks: 0-12-8..9\. .* remove .*\.tandem and"):
+        call(machine)
+    assert DataDirectory(str(machine.path)).interrupted() and (machine.path / "gtid").read_text(encoding="ascii") == "0-11-7,0-12-9"
+
+
+def test_nothing_is_given_up_while_nobody_can_tell_what_the_source_has(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_off_before_the_copy_was_adopted(machine)
+    monkeypatch.setattr(attaching, "look", lambda endpoint, datadir="": ServerState(state=UNKNOWN, reason="no answer"))
+    with pytest.raises(Refused, match=r"Whether .* node-a has cannot be seen: no answer"):
+        call(machine)
+    assert DataDirectory(str(machine.path)).interrupted()
+
+
+def test_a_copy_that_does_not_start_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_off_before_the_copy_was_adopted(machine)
+    machine.running = False
+    start, answers = machine.start, [OperationFailed("systemctl start mariadb ended with 1.")]
+
+    def starts() -> None:
+        if answers:
+            raise answers.pop()
+        start()
+
+    monkeypatch.setattr(machine, "start", starts)
+    with pytest.raises(Refused, match="node-b has 1 transaction that node-a never had"):
+        call(machine)
+    assert not DataDirectory(str(machine.path)).interrupted()
 
 
 def test_a_primary_that_does_not_answer_at_the_end_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
