@@ -17,7 +17,13 @@ from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB
 from ansible_collections.tandem.lemp.plugins.module_utils.operations import attaching, rejoin
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.opening import Outcome
 from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
-from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, UNKNOWN, Replication, ServerState
+from ansible_collections.tandem.lemp.plugins.module_utils.state import (
+    RUNNING,
+    STOPPED,
+    UNKNOWN,
+    Replication,
+    ServerState,
+)
 
 SOURCE = attaching.Source("node-a", Endpoint(host="192.0.2.1"), "tandem_repl", "secret", "ca.pem")
 PRIMARY = ServerState(state=RUNNING, engine=MARIADB, version="10.11.1", server_id=11, read_only=False, gtid="0-11-7", lineage="data", log_bin=True)
