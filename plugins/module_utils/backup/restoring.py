@@ -393,14 +393,15 @@ def _forget_machine(server: Scratch, history: GtidSet) -> None:
 
 def _swap(wish: Wish, done: Restored, directory: DataDirectory, history: GtidSet, tables: int) -> None:
     wish.say("replacing the data")
-    wish.service.stop()
     try:
+        wish.service.stop()
         directory.swap()
         wish.service.start()
         _adopt(wish, done, history, tables)
     except (TandemError, OSError) as error:
         wish.say(f"the restored server does not work, going back: {error}")
-        wish.service.stop()
+        if directory.interrupted():
+            wish.service.stop()
         directory.restore()
         wish.service.start()
         raise OperationFailed(

@@ -380,8 +380,8 @@ def _seed_mariadb(local: Local, source: Source, there: ServerState, directory: D
         ) from error
     # The state of the binary log was read before the copy; what came since has only moved its newest entries.
     history = there.transactions | position
-    local.service.stop()
     try:
+        local.service.stop()
         directory.swap()
         local.service.start()
         _adopt(local, history, position)
@@ -389,7 +389,8 @@ def _seed_mariadb(local: Local, source: Source, there: ServerState, directory: D
         _follow(local, source, here, configure=True)
     except (TandemError, OSError) as error:
         local.say(f"the copy does not work, going back: {error}")
-        local.service.stop()
+        if directory.interrupted():
+            local.service.stop()
         directory.restore()
         local.service.start()
         raise OperationFailed(

@@ -59,6 +59,7 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setattr(restoring.scratch, "remove", lambda *_arguments: None)
     monkeypatch.setattr(restoring, "own", lambda *_arguments: None)
     monkeypatch.setattr(restoring, "_build", build)
+    here.swap = restoring._swap
     monkeypatch.setattr(restoring, "_swap", swap)
     (tmp_path / "data").mkdir()
 
@@ -144,3 +145,18 @@ def test_going_back_from_an_interrupted_restore_is_told_before_it_is_done(world,
     told = world.restore("", dry_run=True)
     assert told.actions[0] == "go back to the data from before an interrupted restore"
     assert "node-b first goes back to its data from before an interrupted restore" in " ".join(told.story)
+
+
+def test_a_server_that_does_not_stop_for_its_restored_data_is_started_again(world, tmp_path):
+    def hangs():
+        raise OperationFailed("systemctl stop mariadb ended with 124: not done after 120 s.")
+
+    (tmp_path / "data" / "ibdata1").touch()
+    directory = DataDirectory(str(tmp_path / "data"))
+    directory.begin()
+    started = []
+    service = types.SimpleNamespace(stop=hangs, start=lambda: started.append(1))
+    wish = types.SimpleNamespace(node="node-b", say=lambda text: None, service=service)
+    with pytest.raises(OperationFailed, match=r"did not work on node-b: systemctl stop mariadb ended with 124"):
+        world.swap(wish, None, directory, None, 0)
+    assert started == [1] and (tmp_path / "data" / "ibdata1").exists() and not directory.work.exists()

@@ -169,3 +169,21 @@ def test_a_primary_that_does_not_answer_at_the_end_is_a_warning(monkeypatch: pyt
     done = rejoin.Rejoined("attach", "It follows.")
     rejoin._arm(SOURCE, done)
     assert "Semi-sync on node-a is not switched on: Login as" in done.warnings[0]
+
+
+def test_a_server_that_does_not_stop_for_its_copy_is_started_again_with_its_data(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.running = True
+
+    def hangs() -> None:
+        machine.calls.append("stop")
+        raise OperationFailed("systemctl stop mariadb ended with 124: not done after 120 s.")
+
+    monkeypatch.setattr(machine, "stop", hangs)
+    monkeypatch.setattr(attaching.mariadb, "tools_missing", list)
+    monkeypatch.setattr(attaching.mariadb, "receive", lambda *_arguments: 1)
+    monkeypatch.setattr(attaching.mariadb, "prepare", lambda *_arguments: PRIMARY.transactions)
+    local = attaching.Local("node-b", Endpoint(socket="/run/sock"), str(machine.path), machine, None, None, 60, lambda text: None)
+    with pytest.raises(OperationFailed, match=r"did not work on node-b: systemctl stop mariadb ended with 124.* Its old data are back"):
+        attaching._seed_mariadb(local, SOURCE, PRIMARY, DataDirectory(str(machine.path)), 2**20)
+    assert machine.calls == ["stop", "start"] and machine.state().gtid == f"0-11-7,{ERRANT}"
+    assert not (machine.path / ".tandem").exists()
