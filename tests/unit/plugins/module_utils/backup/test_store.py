@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tracemalloc
 
 import pytest
 
@@ -176,3 +177,16 @@ def test_the_newest_proven_backup_before_the_point_is_chosen():
 def test_a_backup_that_does_not_fit_is_refused(name, until, why):
     with pytest.raises(Refused, match=why):
         choose([ONE, TWO], [], name, until, NOW)
+
+
+def test_what_compresses_well_does_not_fill_the_memory(tmp_path):
+    packed = stream.pack(["head", "--bytes=67108864", "/dev/zero"], tmp_path / "a.gz", 60, lambda done: None)
+    assert packed.size < 2**20
+    tracemalloc.start()
+    try:
+        stream.unpack(tmp_path / "a.gz", ["sh", "-c", f"wc -c > {tmp_path}/out"], 60, packed.sha256)
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert int((tmp_path / "out").read_text(encoding="ascii")) == 2**26
+    assert most < 8 * 2**20
