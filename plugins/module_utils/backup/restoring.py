@@ -118,7 +118,9 @@ def _own_logs(wish: Wish, here: ServerState) -> list[str]:
         with Connection(wish.endpoint) as server:
             return engines.binary_logs(server)
     # It does not run, but what it wrote may be there.
-    return [str(path) for path in sorted(Path(wish.datadir).glob("binlog.[0-9]*"))]
+    # Beside a file of MariaDB 11.4 and newer lies an index of it: binlog.000001.idx.
+    numbered = {int(path.suffix[1:]): path for path in Path(wish.datadir).glob("binlog.*") if path.suffix[1:].isdigit()}
+    return [str(numbered[number]) for number in sorted(numbered)]
 
 
 def to_scratch(wish: Wish, *, dry_run: bool) -> Restored:

@@ -49,6 +49,7 @@ def world(monkeypatch, tmp_path):
     def swap(*_arguments):
         here.replaced += 1
 
+    here.swap, here.own_logs = restoring._swap, restoring._own_logs
     monkeypatch.setattr(restoring, "look", lambda *_arguments: here.seen)
     monkeypatch.setattr(restoring, "plan", lambda *_arguments: restoring.Restored(BACKUP, here.replay, [], gtid=here.replay.gtid))
     monkeypatch.setattr(restoring, "_require_whole", lambda *_arguments: None)
@@ -59,7 +60,6 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setattr(restoring.scratch, "remove", lambda *_arguments: None)
     monkeypatch.setattr(restoring, "own", lambda *_arguments: None)
     monkeypatch.setattr(restoring, "_build", build)
-    here.swap = restoring._swap
     monkeypatch.setattr(restoring, "_swap", swap)
     (tmp_path / "data").mkdir()
 
@@ -160,3 +160,10 @@ def test_a_server_that_does_not_stop_for_its_restored_data_is_started_again(worl
     with pytest.raises(OperationFailed, match=r"did not work on node-b: systemctl stop mariadb ended with 124"):
         world.swap(wish, None, directory, None, 0)
     assert started == [1] and (tmp_path / "data" / "ibdata1").exists() and not directory.work.exists()
+
+
+def test_the_binary_logs_of_a_server_that_does_not_run_are_found_among_what_lies_beside_them(world, tmp_path):
+    for name in ("binlog.000009", "binlog.1000000", "binlog.999999", "binlog.000009.idx", "binlog.index", "binlog.state"):
+        (tmp_path / name).touch()
+    found = world.own_logs(types.SimpleNamespace(datadir=str(tmp_path)), OFF)
+    assert [path.rpartition("/")[2] for path in found] == ["binlog.000009", "binlog.999999", "binlog.1000000"]
