@@ -20,6 +20,7 @@ from ..seed.datadir import DataDirectory
 from ..server import Server, look
 from ..state import ServerState
 from . import archive, engines, scratch
+from .binlog import BinlogError
 from .making import RESTORE, keep_binlogs
 from .manifest import Manifest, seconds
 from .replay import Point, Replay, moment, plan_replay, point_of, replay
@@ -64,6 +65,7 @@ class Restored:
     story: list[str]
     socket: str = ""
     gtid: str = ""
+    unread: str = ""  # why the binary logs cannot be read
     actions: list[str] = field(default_factory=list)
 
 
@@ -104,13 +106,19 @@ def plan(wish: Wish, store: Store, here: ServerState) -> Restored:
     found, faults = store.backups()
     backup, point = choose(found, faults, wish.backup, wish.until, wish.now())
     engines.require_tools(backup.engine)
-    files = archive.merged(archive.archived(store.binlogs), archive.live(_own_logs(wish, here), backup.engine))
+    unread = ""
+    try:
+        files = archive.merged(archive.archived(store.binlogs), archive.live(_own_logs(wish, here), backup.engine))
+    except BinlogError as error:
+        if point.replays:
+            raise
+        files, unread = [], str(error)
     other = GtidSet.parse(wish.also_known, backup.engine)
     replayed = plan_replay(backup.transactions, files, point, seconds(backup.taken), other=other)
     story = [f"backup {backup.name} of {backup.node} ({backup.engine} {backup.version}), taken {backup.taken} UTC, {mib(backup.unpacked)}"]
     if point.replays:
         story.append(f"replayed up to {point}: {replayed.replayed}")
-    return Restored(backup, replayed, story, gtid=replayed.gtid)
+    return Restored(backup, replayed, story, gtid=replayed.gtid, unread=unread)
 
 
 def _own_logs(wish: Wish, here: ServerState) -> list[str]:
@@ -259,13 +267,17 @@ def _require_fitting(wish: Wish, backup: Manifest, here: ServerState) -> None:
 
 def _tell_loss(wish: Wish, done: Restored, here: ServerState) -> None:
     lost = done.replay.lost
-    done.story.append(f"LOST on {wish.node}, as they came after that point: {lost}")
+    if done.unread:
+        done.story.append(f"LOST on {wish.node}: all that came after that point. Nobody can tell what, and none of it is archived: {done.unread}")
+    else:
+        done.story.append(f"LOST on {wish.node}, as they came after that point: {lost}")
     elsewhere = _lacking(wish, here, done)
     if elsewhere and _needs_all(done):
         done.story.append(f"{wish.node} must receive {elsewhere} transactions of the other server first; without them it is not restored")
     elif elsewhere:
         done.story.append(f"LOST as well, unless {wish.node} receives them before: {elsewhere} transactions of the other server")
-    done.story.append("what is lost stays readable in the archives of binary logs of both nodes")
+    if not done.unread:
+        done.story.append("what is lost stays readable in the archives of binary logs of both nodes")
 
 
 def _needs_all(done: Restored) -> bool:
@@ -293,6 +305,8 @@ def _keep_logs(wish: Wish, store: Store, here: ServerState, done: Restored) -> N
     engine = done.backup.engine
     if wish.also_known and _needs_all(done):
         _require_all(wish, here, done)
+    if done.unread:
+        return
     if not here.running:
         for one in archive.missing(archive.live(_own_logs(wish, here), engine), archive.archived(store.binlogs)):
             archive.keep(one, store.binlogs)
