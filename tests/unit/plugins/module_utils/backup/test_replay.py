@@ -405,6 +405,53 @@ def test_only_files_before_the_oldest_backup_may_go():
     assert archive.outdated(made, T0 + 99) == made[:2]
 
 
+# Begun at 0, 10 and 20; then the clock was set back to -40, and the last one was begun when it had come to 25 again.
+SET_BACK = ((0, 1, 10), (10, 11, 20), (20, 21, 30), (-40, 31, 40), (-30, 41, 45), (25, 46, 50))
+
+
+def set_back(engine, first=1):
+    """Files of a server, as the archive may hold them: by their moments."""
+    one = "0-11-{}" if engine == MARIADB else A + ":1-{}"
+    names = [f"binlog.{number:06}" for number in range(first, first + len(SET_BACK))]
+    made = [
+        LogFile(name, name, T0 + begun, "" if start == 1 else one.format(start - 1), 100, server=11)
+        for name, (begun, start, _end) in zip(names, SET_BACK, strict=True)
+    ]
+    return sorted(made, key=lambda file: file.created), names
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+@pytest.mark.parametrize("first", [1, 999_997])
+def test_a_clock_that_was_set_back_does_not_put_files_before_those_they_go_on_from(engine, first):
+    files, names = set_back(engine, first)
+    assert [one.name for one in archive.in_order(files)] == names
+    assert [one.name for one in archive.merged(files[:3], files)] == names
+    one = "0-11-{}" if engine == MARIADB else A + ":{}"
+    content = {
+        name: [Transaction(one.format(each), T0 + begun + each - start, each, each + 1) for each in range(start, end + 1)]
+        for name, (begun, start, end) in zip(names, SET_BACK, strict=True)
+    }
+    have = GtidSet.parse("0-11-5" if engine == MARIADB else f"{A}:1-5", engine)
+    plan = plan_replay(have, archive.in_order(files), point_of("latest", engine, NOW), T0 + 5, lambda path, _engine: content[path.name])
+    assert (plan.replayed.count, plan.lost.count) == (45, 0)
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+def test_nor_does_it_remove_what_a_backup_needs(engine):
+    files, names = set_back(engine)
+    assert [one.name for one in archive.outdated(files, T0 + 15)] == names[:1]
+    assert [one.name for one in archive.outdated(files, T0 + 22)] == names[:2]
+    assert [one.name for one in archive.outdated(files, T0 + 26)] == names[:5]
+    assert archive.outdated(files, T0 - 35) == []
+
+
+@pytest.mark.parametrize("listed", [(f"{A}:1-50", ""), (f"{A}:1-50", f"{A}:60-70"), ("0-11-50", "0-11-60"), ("0-11-50,0-12-3", "0-11-60,0-12-9")])
+def test_names_that_began_anew_are_told_by_their_moments(listed):
+    old, new = listed
+    files = [LogFile("b", f"binlog.{number:06}", T0 + at, before, 1, server=11) for number, at, before in ((6, 0, old), (5, 50, new), (6, 60, new))]
+    assert archive.in_order(reversed(files)) == files
+
+
 def test_a_file_of_the_other_server_is_no_successor():
     made = [LogFile(str(begun), str(begun), T0 + begun, "", 1, server=server) for begun, server in ((0, 12), (10, 11), (30, 12), (40, 11))]
     assert archive.outdated(made, T0 + 20) == []
