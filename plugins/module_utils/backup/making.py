@@ -21,6 +21,7 @@ from ..state import ServerState
 from . import archive, engines, scratch
 from .binlog import BinlogError
 from .manifest import Manifest, name_of, seconds, stamp, surplus
+from .replay import moment, newest_of
 from .scratch import Scratch
 from .store import Store
 from .stream import Packed
@@ -227,6 +228,7 @@ def _copy(wish: Wish, store: Store, seen: ServerState, size: int) -> Manifest:
         server_uuid=seen.server_uuid,
         lineage=seen.lineage,
         tables=count,
+        newest=_newest(wish, gtid, seen.engine),
         verified=stamp(finished),
         verification=said,
         settings=settings,
@@ -234,6 +236,17 @@ def _copy(wish: Wish, store: Store, seen: ServerState, size: int) -> Manifest:
     manifest.write(made)
     store.publish(made, manifest.name)
     return manifest
+
+
+def _newest(wish: Wish, gtid: str, engine: str) -> str:
+    """When the newest transaction of the copy was written."""
+    with Connection(wish.endpoint) as server:
+        logs = engines.binary_logs(server)
+    try:
+        written = newest_of(GtidSet.parse(gtid, engine), logs)
+    except (BinlogError, OSError):
+        return ""
+    return moment(written) if written else ""
 
 
 def _prove(

@@ -321,6 +321,19 @@ class _Walk:
         return one.created <= self._taken or not GtidSet.parse(one.before, MARIADB).behind(self._have)
 
 
+def newest_of(have: GtidSet, logs: t.Sequence[str], read: Reader = transactions) -> int:
+    """When the newest of these transactions was written, by the clock of its writer; 0: the binary logs do not tell.
+
+    logs: their paths, the newest last.
+    """
+    known = _Known(have)
+    for path in reversed(logs):
+        found = [one.when for one in read(Path(path), have.flavor) if known.has(one.gtid)]
+        if found:
+            return max(found)
+    return 0
+
+
 def _covers(have: GtidSet, one: LogFile) -> bool:
     return not have.behind(GtidSet.parse(one.before, have.flavor))
 

@@ -80,7 +80,7 @@ def choose(found: t.Sequence[Manifest], faults: t.Sequence[str], name: str, unti
             raise Refused(" ".join([f"There is no usable backup {name!r} here.", *faults]), f"There are: {there}.")
         point = point_of(until, named[0].engine, now)
         if not _before(named[0], point):
-            raise Refused(f"{name} is of {named[0].taken} UTC, not older than the point {point}.", f"Take an older one of: {there}.")
+            raise Refused(f"{name} is of {moment(named[0].until)} UTC, not older than the point {point}.", f"Take an older one of: {there}.")
         return named[0], point
     proven = [one for one in found if one.verified]
     fitting = [one for one in proven if _before(one, point_of(until, one.engine, now))]
@@ -95,7 +95,7 @@ def choose(found: t.Sequence[Manifest], faults: t.Sequence[str], name: str, unti
 def _before(one: Manifest, point: Point) -> bool:
     if point.time is not None:
         # Times have whole seconds: of that second it may hold transactions that shall not come back.
-        return seconds(one.taken) < point.time
+        return one.until < point.time
     if point.gtid:
         return bool(one.transactions.behind(GtidSet.parse(point.gtid, one.engine)))
     return True

@@ -19,7 +19,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.binlog import (
     single,
     transactions,
 )
-from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import plan_replay, point_of
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import newest_of, plan_replay, point_of
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring import jump
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, MYSQL, GtidSet
@@ -396,6 +396,16 @@ def test_a_half_copied_file_does_not_count(tmp_path):
     assert archive.archived(tmp_path / "kept") == []
     archive.clear_partial(tmp_path / "kept")
     assert not (tmp_path / "kept" / ".partial").exists()
+
+
+def test_when_the_newest_transaction_of_a_backup_was_written(tmp_path):
+    """Of those that it holds, by the clock of the writer: which may have been ahead, or set back."""
+    first = Binlog(tmp_path / "binlog.000001").head(T0).transaction(1, T0 + 1).transaction(2, T0 + 9).transaction(3, T0 + 3)
+    second = Binlog(tmp_path / "binlog.000002").head(T0 + 4, [(0, 11, 3)]).transaction(4, T0 + 20).transaction(5, T0 + 21)
+    logs = [str(first.path), str(second.path)]
+    assert [newest_of(GtidSet.parse(f"0-11-{have}", MARIADB), logs) for have in (1, 2, 3, 4, 5)] == [T0 + each for each in (1, 9, 9, 20, 21)]
+    assert newest_of(GtidSet.parse("0-11-3", MARIADB), logs[1:]) == 0
+    assert newest_of(GtidSet(MARIADB), logs) == 0
 
 
 def test_only_files_before_the_oldest_backup_may_go():

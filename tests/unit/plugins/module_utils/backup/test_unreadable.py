@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import struct
 import types
+import uuid
 
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.backup import making, restoring
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.binlog import BinlogError, read_head
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.manifest import Manifest
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.store import Store
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.stream import Packed
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, MYSQL
 from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, ServerState
 
+COPY = making._copy
 A = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 SEEN = ServerState(state=RUNNING, engine=MYSQL, version="9.7.4", log_bin=True, read_only=True, gtid=f"{A}:1-9,{A}:blue:1-3")
 BACKUP = Manifest(
@@ -123,3 +127,18 @@ def test_the_backup_as_it_is_can_be_restored(restored):
 def test_no_point_can_be_reached(restored, until):
     with pytest.raises(BinlogError, match=r"binlog\.000007"):
         restored(until)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_backup_says_when_its_newest_transaction_was_written(wish, monkeypatch, log, tmp_path, readable):
+    if readable:
+        gtid = b"\0" + uuid.UUID(A).bytes + struct.pack("<Q", 5)
+        log.write_bytes(b"\xfebin" + FORMAT + struct.pack("<IBIIIH", 1795255200, 33, 12, 19 + len(gtid), 0, 0) + gtid)
+    place = Store(str(tmp_path / "backups"))
+    place.path.mkdir()
+    monkeypatch.setattr(making.scratch, "tables_of", lambda _server: [])
+    monkeypatch.setattr(making.engines, "settings_of", lambda *_arguments: {})
+    monkeypatch.setattr(making.engines, "executed_by", lambda _endpoint: SEEN.transactions)
+    monkeypatch.setattr(making.engines, "take", lambda *arguments: Packed(4, 10, "00"))
+    monkeypatch.setattr(making, "_prove", lambda *_arguments: (f"{A}:1-5", 0, "restored"))
+    assert COPY(wish, place, SEEN, 10).newest == ("2026-11-21 10:00:00" if readable else "")
