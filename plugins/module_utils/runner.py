@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import typing as t
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from pathlib import Path
 from .errors import TandemError
 
 _TAIL = 1500
+# What systemd says of a time, in seconds.
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+# Where a unit may take as long as it likes.
+_LONGEST = 3600.0
 
 
 @dataclass(frozen=True)
@@ -68,18 +73,27 @@ class Service:
     timeout: float = 120
 
     def stop(self) -> None:
-        self.runner.run(["systemctl", "stop", self.name], self.timeout)
+        self.runner.run(["systemctl", "stop", self.name], self._stop_timeout())
 
     def start(self) -> None:
-        self._begin("start")
+        self._begin("start", self.timeout)
 
     def restart(self) -> None:
-        self._begin("restart")
+        self._begin("restart", self._stop_timeout() + self.timeout)
 
-    def _begin(self, verb: str) -> None:
+    def _stop_timeout(self) -> float:
+        """As long as systemd itself waits: whoever gives up before leaves a server that is neither stopped nor running."""
+        told = self.runner.run(["systemctl", "show", "--property=TimeoutStopUSec", "--value", self.name], check=False).stdout.strip()
+        parts = re.findall(r"(\d+)([a-z]+)", told)
+        if not parts or any(unit not in _UNITS for _number, unit in parts):
+            return _LONGEST if told == "infinity" else self.timeout
+        # Once for the server, once for what is run after it.
+        return self.timeout + 2 * sum(int(number) * _UNITS[unit] for number, unit in parts)
+
+    def _begin(self, verb: str, timeout: float) -> None:
         # A unit that failed often lately would be refused without this.
         self.runner.run(["systemctl", "reset-failed", self.name], check=False)
-        done = self.runner.run(["systemctl", verb, self.name], self.timeout, check=False)
+        done = self.runner.run(["systemctl", verb, self.name], timeout, check=False)
         if done.status != 0 or not self.active():
             log = self.runner.run(["journalctl", "--unit", self.name, "--lines=15", "--no-pager", "--output=cat"], check=False)
             raise CommandFailed(

@@ -47,6 +47,13 @@ options:
     description: Whether to archive the binary logs.
     type: bool
     default: true
+  unreadable:
+    description:
+      - What follows where the binary logs cannot be read here (encrypted, or with tagged GTIDs), and so are not archived.
+        V(auto) fails with O(copy=false) and warns otherwise, V(warn) warns.
+    type: str
+    choices: [auto, warn]
+    default: auto
   verify:
     description:
       - V(full) runs C(CHECK TABLE) on every table of the restored copy. V(quick) starts it, counts its tables, and compares its
@@ -126,6 +133,7 @@ def main() -> None:
             "directory": {"type": "path", "default": "/var/backups/tandem"},
             "copy": {"type": "bool", "default": True},
             "binlogs": {"type": "bool", "default": True},
+            "unreadable": {"type": "str", "choices": ["auto", "warn"], "default": "auto"},
             "verify": {"type": "str", "choices": [FULL, QUICK], "default": FULL},
             "keep": {"type": "int", "default": 7},
             "timeout": {"type": "int", "default": 14400},
@@ -144,6 +152,7 @@ def main() -> None:
         binlogs=params["binlogs"],
         timeout=params["timeout"],
         say=module.log,
+        archive_or_fail=not params["copy"] and params["unreadable"] == "auto",
     )
     try:
         bounds.require(params, keep=(1, 100000), timeout=(1, bounds.LONG))
@@ -152,6 +161,8 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{params['name']}: {of_the_system(error)}")
+    for warning in made.warnings:
+        module.warn(warning)
     module.exit_json(
         changed=bool(made.actions),
         actions=made.actions,

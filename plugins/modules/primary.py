@@ -127,6 +127,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.operations.opening imp
     role_of,
 )
 from ansible_collections.tandem.lemp.plugins.module_utils.runner import Runner, Service
+from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
 from ansible_collections.tandem.lemp.plugins.module_utils.server import Server, look
 from ansible_collections.tandem.lemp.plugins.module_utils.state import ABSENT, ServerState
 
@@ -167,6 +168,9 @@ def run(module: AnsibleModule) -> Outcome:
             timeout=params["timeout"],
             dry_run=module.check_mode,
         )
+        if not module.check_mode:
+            # It takes writes: an interrupted copy of these data is never undone any more.
+            DataDirectory(params["datadir"]).keep_new()
         return outcome
     finally:
         server.close()

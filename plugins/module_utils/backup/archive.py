@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import itertools
 import json
 import shutil
 import typing as t
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import OperationFailed
+from ..gtid import MARIADB, MYSQL, GtidSet
 from .binlog import BinlogError, read_head, server_of
 from .store import sync
 
@@ -36,13 +37,40 @@ class LogFile:
 
     @property
     def stored_as(self) -> str:
-        """Names begin anew after a copy of the whole server: the moment tells two of one name apart, and sorts them."""
+        """Names begin anew after a copy of the whole server: the moment tells two of one name apart."""
         moment = datetime.fromtimestamp(self.created, UTC).strftime("%Y%m%dT%H%M%SZ")
         return f"{moment}.{self.name}"
 
     @property
-    def order(self) -> tuple[int, str]:
-        return self.created, self.name
+    def number(self) -> int:
+        """In its run of files; 0: it has none."""
+        number = self.name.rpartition(".")[2]
+        return int(number) if number.isdecimal() else 0
+
+    def knows(self, other: LogFile) -> bool:
+        """All that came before the other one came before this one too."""
+        if self.before == other.before:
+            return True
+        here, there = (GtidSet.parse(text, MYSQL if ":" in text else MARIADB) for text in (self.before, other.before))
+        return here.flavor == there.flavor and not here.behind(there)
+
+
+def in_order(files: t.Iterable[LogFile]) -> list[LogFile]:
+    """The oldest first."""
+    return [one for one, _begun in _by_begin(files)]
+
+
+def _by_begin(files: t.Iterable[LogFile]) -> list[tuple[LogFile, int]]:
+    """In order, with the second each was begun: not before the one that it goes on from, though a clock was set back in between."""
+    begun: dict[LogFile, int] = {}
+    named: dict[tuple[int, int], list[LogFile]] = {}
+    for one in sorted(files, key=lambda one: (one.number, one.created)):
+        # Names begin anew: of several the one that it knows the most of. One that lists nothing may be of any run.
+        earlier = [other for other in named.get((one.server, one.number - 1), []) if other.before and one.knows(other)]
+        last = functools.reduce(lambda best, other: other if other.knows(best) else best, earlier) if earlier else one
+        begun[one] = max(one.created, begun.get(last, 0))
+        named.setdefault((one.server, one.number), []).append(one)
+    return sorted(begun.items(), key=lambda item: (item[1], item[0].number, item[0].name))
 
 
 def live(paths: t.Iterable[str], engine: str) -> list[LogFile]:
@@ -67,7 +95,7 @@ def archived(directory: Path) -> list[LogFile]:
         except (OSError, ValueError, TypeError, AttributeError, BinlogError) as error:
             raise OperationFailed(f"{path} cannot be read: {error}", "Remove it and the file it describes.") from error
         found.append(one)
-    return sorted(found, key=lambda one: one.order)
+    return in_order(found)
 
 
 def missing(closed: t.Iterable[LogFile], kept: t.Iterable[LogFile]) -> list[LogFile]:
@@ -80,7 +108,7 @@ def merged(kept: t.Iterable[LogFile], server: t.Iterable[LogFile]) -> list[LogFi
     """Archive and server together, each file once; the archive's copy counts. The oldest first."""
     files = {one.stored_as: one for one in server}
     files.update({one.stored_as: one for one in kept})
-    return sorted(files.values(), key=lambda one: one.order)
+    return in_order(files.values())
 
 
 def keep(one: LogFile, directory: Path) -> LogFile:
@@ -119,11 +147,16 @@ def require_whole(one: LogFile) -> None:
 
 
 def outdated(kept: t.Sequence[LogFile], oldest_backup: int) -> list[LogFile]:
-    """Files of which no backup needs anything: the next one of the same server was begun before the oldest backup."""
-    series: dict[int, list[LogFile]] = {}
-    for one in kept:
-        series.setdefault(one.server, []).append(one)
-    return [one for files in series.values() for one, after in itertools.pairwise(files) if after.created < oldest_backup]
+    """Files of which no backup needs anything: a later one of the same server was begun before the oldest backup."""
+    found = []
+    later: dict[int, int] = {}
+    for one, begun in reversed(_by_begin(kept)):
+        if later.get(one.server, oldest_backup) < oldest_backup:
+            found.append(one)
+        # Of one that was begun while the clock was behind nobody knows when it was.
+        if one.created == begun:
+            later[one.server] = begun
+    return found[::-1]
 
 
 def forget(one: LogFile) -> None:

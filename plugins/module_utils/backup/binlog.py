@@ -56,7 +56,12 @@ def read_head(path: Path, engine: str) -> Head:
                 created, server = event.when, event.server
             elif event.type in (_MARIADB_GTID_LIST, _MYSQL_PREVIOUS):
                 body = event.body(file)
-                return Head(created, _gtid_list(body) if engine == MARIADB else _previous_gtids(body, path), server)
+                try:
+                    before = _gtid_list(body) if engine == MARIADB else _previous_gtids(body, path)
+                except (struct.error, ValueError) as error:
+                    # Of an encrypted file every event may look like this one.
+                    raise BinlogError(f"{path} is damaged at byte {event.start}.", _ADVICE) from error
+                return Head(created, before, server)
             elif event.type in _BEGINNINGS:
                 break
     raise BinlogError(f"{path} does not say which transactions came before it.", _ADVICE)

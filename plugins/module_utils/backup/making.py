@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from ..runner import Runner
 from ..server import Server, look
 from ..state import ServerState
 from . import archive, engines, scratch
+from .binlog import BinlogError
 from .manifest import Manifest, name_of, seconds, stamp, surplus
+from .replay import moment, newest_of
 from .scratch import Scratch
 from .store import Store
 from .stream import Packed
@@ -44,6 +46,7 @@ class Wish:
     binlogs: bool
     timeout: float
     say: t.Callable[[str], None]
+    archive_or_fail: bool = False  # also where the binary logs cannot be read
     runner: Runner = field(default_factory=Runner)
     now: t.Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -57,6 +60,7 @@ class Made:
     path: str = ""
     removed: list[str] = field(default_factory=list)
     binlogs: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def story(self) -> list[str]:
         lines = list(self.actions)
@@ -81,13 +85,20 @@ def make(wish: Wish, *, dry_run: bool) -> Made:
     if wish.copy:
         engines.require_copyable(wish.endpoint, seen.engine, wish.node)
     size = _size(wish) if wish.copy else 0
-    logs = _unarchived(wish, seen, store) if wish.binlogs else []
+    logs: list[archive.LogFile] = []
+    warnings = []
+    try:
+        logs = _unarchived(wish, seen, store) if wish.binlogs else []
+    except BinlogError as error:
+        if wish.archive_or_fail:
+            raise
+        warnings.append(f"The binary logs of {wish.node} are not archived: {error} Backups can be restored as they are, to no other point.")
     # The copy and its test restore exist side by side for a while.
     purpose = "the backup, which is restored once for a test," if wish.copy else "the archive of binary logs"
     store.require_space(2 * size + archive.room_for(logs), purpose)
     if dry_run:
-        return _plan(wish, store, seen, size, logs)
-    made = Made()
+        return replace(_plan(wish, store, seen, size, logs), warnings=warnings)
+    made = Made(warnings=warnings)
     with store.locked():
         # Left by a run that was killed: whoever is alive holds the lock.
         for purpose in (VERIFY, RESTORE):
@@ -103,7 +114,7 @@ def make(wish: Wish, *, dry_run: bool) -> Made:
             raise OperationFailed(f"No backup of {wish.node} was made. {cause(store.path, error)}", _KEPT) from error
         finally:
             store.done()
-        if wish.binlogs:
+        if wish.binlogs and not warnings:
             _archive(wish, seen, store, made)
         if wish.copy:
             made.removed = _retain(store, wish.keep)
@@ -217,6 +228,7 @@ def _copy(wish: Wish, store: Store, seen: ServerState, size: int) -> Manifest:
         server_uuid=seen.server_uuid,
         lineage=seen.lineage,
         tables=count,
+        newest=_newest(wish, gtid, seen.engine),
         verified=stamp(finished),
         verification=said,
         settings=settings,
@@ -224,6 +236,17 @@ def _copy(wish: Wish, store: Store, seen: ServerState, size: int) -> Manifest:
     manifest.write(made)
     store.publish(made, manifest.name)
     return manifest
+
+
+def _newest(wish: Wish, gtid: str, engine: str) -> str:
+    """When the newest transaction of the copy was written."""
+    with Connection(wish.endpoint) as server:
+        logs = engines.binary_logs(server)
+    try:
+        written = newest_of(GtidSet.parse(gtid, engine), logs)
+    except (BinlogError, OSError):
+        return ""
+    return moment(written) if written else ""
 
 
 def _prove(

@@ -45,6 +45,7 @@ class Manifest:
     server_uuid: str = ""
     lineage: str = ""
     tables: int = 0
+    newest: str = ""  # when its newest transaction was written, by the clock of its writer; empty: nobody knows
     verified: str = ""  # when it was restored and found right; empty: it was not
     verification: str = ""
     settings: dict[str, str] = field(default_factory=dict)
@@ -58,6 +59,11 @@ class Manifest:
     @property
     def transactions(self) -> GtidSet:
         return GtidSet.parse(self.gtid, self.engine)
+
+    @property
+    def until(self) -> int:
+        """Seconds since 1970: all that is in it was written before, or in this second. A writer's clock may be ahead of the copied node's."""
+        return max(seconds(self.taken), seconds(self.newest) if self.newest else 0)
 
     def as_dict(self) -> dict[str, t.Any]:
         return asdict(self)
@@ -76,10 +82,9 @@ class Manifest:
                 raise OperationFailed(f"{path} was written by a newer version.", "Use that one.")
             known = {item.name: data[item.name] for item in fields(cls) if item.name in data}
             manifest = cls(**known)
-            seconds(manifest.taken)
             # What restores rely on is looked at now, not half-way.
-            if (not manifest.transactions and manifest.gtid) or "/" in manifest.file or not manifest.file:
-                raise ValueError("file or gtid make no sense")
+            if manifest.until < 0 or (not manifest.transactions and manifest.gtid) or "/" in manifest.file or not manifest.file:
+                raise ValueError("times, file or gtid make no sense")
         except (OSError, ValueError, KeyError, TypeError, TandemError) as error:
             raise OperationFailed(f"{path} cannot be read: {error}", "This backup is not usable; take another one.") from error
         return manifest

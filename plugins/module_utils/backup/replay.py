@@ -296,11 +296,22 @@ class _Walk:
                 yield each
 
     def _may_be_left_out(self, one: LogFile) -> bool:
-        """All of it was walked in other files, or came after the point."""
+        """All of it was walked in other files, or came after the point; and it knows of nothing that was not walked."""
         found = [each.when for each in self._read(Path(one.path), self._have.flavor) if not self._seen.has(each.gtid)]
+        if not _covers(self._seen.all(), one):
+            return False
         if self._point.time is not None and self._point.time <= one.created:
-            return all(when >= self._point.time for when in found)
-        return not found and _covers(self._seen.all(), one) and self._is_of_this_history(one)
+            return self._joins_what_was_seen(one) and all(when >= self._point.time for when in found)
+        return not found and self._is_of_this_history(one)
+
+    def _joins_what_was_seen(self, one: LogFile) -> bool:
+        """MySQL: a file that lists nothing was begun after a copy. What that held, only the first transaction after it tells."""
+        if self._have.flavor != MYSQL or one.before:
+            return True
+        for first in self._read(Path(one.path), MYSQL):
+            name, _colon, number = first.gtid.rpartition(":")
+            return bool(name) and (self._seen.has(first.gtid) or self._seen.has(f"{name}:{int(number) - 1}"))
+        return False
 
     def _is_of_this_history(self, one: LogFile) -> bool:
         """Not of a server that was begun anew since. All that it does not list came before what it lists, or holds."""
@@ -308,6 +319,19 @@ class _Walk:
             return bool(one.before) or any(True for _each in self._read(Path(one.path), MYSQL))
         # Numbers that begin anew in an empty server look like those of old.
         return one.created <= self._taken or not GtidSet.parse(one.before, MARIADB).behind(self._have)
+
+
+def newest_of(have: GtidSet, logs: t.Sequence[str], read: Reader = transactions) -> int:
+    """When the newest of these transactions was written, by the clock of its writer; 0: the binary logs do not tell.
+
+    logs: their paths, the newest last.
+    """
+    known = _Known(have)
+    for path in reversed(logs):
+        found = [one.when for one in read(Path(path), have.flavor) if known.has(one.gtid)]
+        if found:
+            return max(found)
+    return 0
 
 
 def _covers(have: GtidSet, one: LogFile) -> bool:

@@ -20,6 +20,7 @@ from ..seed.datadir import DataDirectory
 from ..server import Server, look
 from ..state import ServerState
 from . import archive, engines, scratch
+from .binlog import BinlogError
 from .making import RESTORE, keep_binlogs
 from .manifest import Manifest, seconds
 from .replay import Point, Replay, moment, plan_replay, point_of, replay
@@ -64,6 +65,7 @@ class Restored:
     story: list[str]
     socket: str = ""
     gtid: str = ""
+    unread: str = ""  # why the binary logs cannot be read
     actions: list[str] = field(default_factory=list)
 
 
@@ -78,7 +80,7 @@ def choose(found: t.Sequence[Manifest], faults: t.Sequence[str], name: str, unti
             raise Refused(" ".join([f"There is no usable backup {name!r} here.", *faults]), f"There are: {there}.")
         point = point_of(until, named[0].engine, now)
         if not _before(named[0], point):
-            raise Refused(f"{name} is of {named[0].taken} UTC, not older than the point {point}.", f"Take an older one of: {there}.")
+            raise Refused(f"{name} is of {moment(named[0].until)} UTC, not older than the point {point}.", f"Take an older one of: {there}.")
         return named[0], point
     proven = [one for one in found if one.verified]
     fitting = [one for one in proven if _before(one, point_of(until, one.engine, now))]
@@ -93,7 +95,7 @@ def choose(found: t.Sequence[Manifest], faults: t.Sequence[str], name: str, unti
 def _before(one: Manifest, point: Point) -> bool:
     if point.time is not None:
         # Times have whole seconds: of that second it may hold transactions that shall not come back.
-        return seconds(one.taken) < point.time
+        return one.until < point.time
     if point.gtid:
         return bool(one.transactions.behind(GtidSet.parse(point.gtid, one.engine)))
     return True
@@ -104,13 +106,19 @@ def plan(wish: Wish, store: Store, here: ServerState) -> Restored:
     found, faults = store.backups()
     backup, point = choose(found, faults, wish.backup, wish.until, wish.now())
     engines.require_tools(backup.engine)
-    files = archive.merged(archive.archived(store.binlogs), archive.live(_own_logs(wish, here), backup.engine))
+    unread = ""
+    try:
+        files = archive.merged(archive.archived(store.binlogs), archive.live(_own_logs(wish, here), backup.engine))
+    except BinlogError as error:
+        if point.replays:
+            raise
+        files, unread = [], str(error)
     other = GtidSet.parse(wish.also_known, backup.engine)
     replayed = plan_replay(backup.transactions, files, point, seconds(backup.taken), other=other)
     story = [f"backup {backup.name} of {backup.node} ({backup.engine} {backup.version}), taken {backup.taken} UTC, {mib(backup.unpacked)}"]
     if point.replays:
         story.append(f"replayed up to {point}: {replayed.replayed}")
-    return Restored(backup, replayed, story, gtid=replayed.gtid)
+    return Restored(backup, replayed, story, gtid=replayed.gtid, unread=unread)
 
 
 def _own_logs(wish: Wish, here: ServerState) -> list[str]:
@@ -118,7 +126,9 @@ def _own_logs(wish: Wish, here: ServerState) -> list[str]:
         with Connection(wish.endpoint) as server:
             return engines.binary_logs(server)
     # It does not run, but what it wrote may be there.
-    return [str(path) for path in sorted(Path(wish.datadir).glob("binlog.[0-9]*"))]
+    # Beside a file of MariaDB 11.4 and newer lies an index of it: binlog.000001.idx.
+    numbered = {int(path.suffix[1:]): path for path in Path(wish.datadir).glob("binlog.*") if path.suffix[1:].isdigit()}
+    return [str(numbered[number]) for number in sorted(numbered)]
 
 
 def to_scratch(wish: Wish, *, dry_run: bool) -> Restored:
@@ -180,6 +190,7 @@ def to_server(wish: Wish, *, dry_run: bool) -> Restored:
     directory.require_space(_room(done))
     if interrupted:
         done.actions.append("go back to the data from before an interrupted restore")
+        done.story.append(f"{wish.node} first goes back to its data from before an interrupted restore; what came to the present ones is in no archive")
     done.actions.append(f"replace the data of {wish.node} by {done.backup.name}")
     if dry_run:
         _require_whole(store, done.backup)
@@ -256,13 +267,17 @@ def _require_fitting(wish: Wish, backup: Manifest, here: ServerState) -> None:
 
 def _tell_loss(wish: Wish, done: Restored, here: ServerState) -> None:
     lost = done.replay.lost
-    done.story.append(f"LOST on {wish.node}, as they came after that point: {lost}")
+    if done.unread:
+        done.story.append(f"LOST on {wish.node}: all that came after that point. Nobody can tell what, and none of it is archived: {done.unread}")
+    else:
+        done.story.append(f"LOST on {wish.node}, as they came after that point: {lost}")
     elsewhere = _lacking(wish, here, done)
     if elsewhere and _needs_all(done):
         done.story.append(f"{wish.node} must receive {elsewhere} transactions of the other server first; without them it is not restored")
     elif elsewhere:
         done.story.append(f"LOST as well, unless {wish.node} receives them before: {elsewhere} transactions of the other server")
-    done.story.append("what is lost stays readable in the archives of binary logs of both nodes")
+    if not done.unread:
+        done.story.append("what is lost stays readable in the archives of binary logs of both nodes")
 
 
 def _needs_all(done: Restored) -> bool:
@@ -290,6 +305,8 @@ def _keep_logs(wish: Wish, store: Store, here: ServerState, done: Restored) -> N
     engine = done.backup.engine
     if wish.also_known and _needs_all(done):
         _require_all(wish, here, done)
+    if done.unread:
+        return
     if not here.running:
         for one in archive.missing(archive.live(_own_logs(wish, here), engine), archive.archived(store.binlogs)):
             archive.keep(one, store.binlogs)
@@ -392,14 +409,15 @@ def _forget_machine(server: Scratch, history: GtidSet) -> None:
 
 def _swap(wish: Wish, done: Restored, directory: DataDirectory, history: GtidSet, tables: int) -> None:
     wish.say("replacing the data")
-    wish.service.stop()
     try:
+        wish.service.stop()
         directory.swap()
         wish.service.start()
         _adopt(wish, done, history, tables)
     except (TandemError, OSError) as error:
         wish.say(f"the restored server does not work, going back: {error}")
-        wish.service.stop()
+        if directory.interrupted():
+            wish.service.stop()
         directory.restore()
         wish.service.start()
         raise OperationFailed(

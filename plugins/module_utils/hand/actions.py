@@ -20,10 +20,10 @@ from ..inspection import left_out
 from ..operations.attaching import Source
 from ..room import free_if_known
 from ..runner import Runner
+from ..seed.datadir import DataDirectory
 from ..server import Server, look
-from ..state import ABSENT, STOPPED
 from . import canary, evidence, rescue, splitting, vip
-from .closing import shut
+from .closing import shut, stop
 from .config import HandConfig
 from .haproxy import HAProxy, InFlight
 from .replacing import replace_data
@@ -241,6 +241,8 @@ class Actions:
                 server.stop_replica()
                 server.forget_source()
         server.set_semi_sync(source=semi_sync, replica=True, timeout=self.config.semi_sync_timeout)
+        # What is written from now on is never given up for what was here before a copy.
+        DataDirectory(self.config.datadir).settle()
         server.open_for_writes()
 
     def forget_source(self) -> None:
@@ -408,11 +410,8 @@ class Actions:
         return unit(self.config.service, self._runner)
 
     def stop_unit(self) -> None:
-        """Stop the service of the database, also one that systemd keeps restarting."""
-        self.config.database_service().stop()
-        state = look(self.config.root(), self.config.datadir).state
-        if state not in (STOPPED, ABSENT):
-            raise OperationFailed(f"The database of {self.config.node.name} was stopped and is {state}.", "Power that node off.")
+        """Stop the service of the database, whatever it takes. See closing.stop."""
+        stop(self.config, self._runner)
 
     def start_unit(self) -> None:
         """Start it again, without waiting: it comes up closed."""

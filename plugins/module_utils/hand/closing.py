@@ -1,7 +1,7 @@
 # Copyright: The tandem.lemp developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Close a database that must be closed in time, and tell no client that a commit is done that is not."""
+"""Close or stop a database that must be closed in time, and tell no client that a commit is done that is not."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
 from dataclasses import replace
 
-from ..errors import StatementFailed, TandemError
+from ..errors import OperationFailed, StatementFailed, TandemError
 from ..gtid import MARIADB
 from ..runner import Runner
-from ..server import Server
+from ..server import Server, look
+from ..state import ABSENT, STOPPED
 from .config import HandConfig
 
 CLOSED, KILLED = "closed", "killed"
 _TRIES = 5
 # Seconds.
 _PAUSE = 0.01
+_STOP = 30
 
 
 def shut(config: HandConfig, runner: Runner, seconds: float) -> str:
@@ -70,6 +72,22 @@ def _close_at_once(server: Server) -> None:
     return None
 
 
-def _kill(config: HandConfig, runner: Runner) -> str:
-    runner.run(["systemctl", "kill", "--signal=KILL", config.service], timeout=20)
+def _kill(config: HandConfig, runner: Runner, check: bool = True) -> str:
+    runner.run(["systemctl", "kill", "--signal=KILL", config.service], timeout=20, check=check)
     return KILLED
+
+
+def stop(config: HandConfig, runner: Runner) -> None:
+    """Stop the service, also one that systemd keeps restarting. Raises OperationFailed.
+
+    One that hangs is killed: systemd waits for it for as long as its unit says, Debian's for MariaDB a quarter of an hour,
+    and never kills it.
+    """
+    halt = ["systemctl", "stop", config.service]
+    if runner.run(halt, _STOP, check=False).status:
+        # It may have ended in this moment; whether it did is looked at.
+        _kill(config, runner, check=False)
+        runner.run(halt, _STOP, check=False)
+    state = look(config.root(), config.datadir).state
+    if state not in (STOPPED, ABSENT):
+        raise OperationFailed(f"The database of {config.node.name} was stopped and killed, and is {state}.", "Power that node off.")

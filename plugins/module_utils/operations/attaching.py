@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 from dataclasses import dataclass, replace
@@ -12,13 +13,14 @@ from dataclasses import dataclass, replace
 from ..connection import Endpoint
 from ..decide import CONFIGURE, NOTHING, REFUSE, SEED, START, Attachment, Node, extra, plan_attach
 from ..errors import OperationFailed, Refused, TandemError, Unreachable
+from ..gates import errant_of
 from ..gtid import MARIADB, MYSQL, GtidSet
 from ..room import cause, require_rest
 from ..runner import Runner, Service
 from ..seed import mariadb, mysql
 from ..seed.datadir import DataDirectory
 from ..server import Server, look
-from ..state import RUNNING, Replication, ServerState
+from ..state import RUNNING, STOPPED, Replication, ServerState
 from .opening import Outcome, role_of
 
 # The source has purged what the replica asks for; each server has its own number for it.
@@ -102,8 +104,8 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
         directory.drop_gone()
     # This one first: a replica seen after its source could seem to be ahead of it.
     here, password = local.observe()
-    node = Node(local.name, "", as_data(directory, here))
     there = Node(source.name, source.endpoint.host, look(source.endpoint))
+    node = Node(local.name, "", as_data(directory, here, there.server))
     plan = plan_attach(node, there, seed, source.differs(here.replication, password))
     if plan.action == REFUSE:
         raise Refused(plan.reason, plan.remedy)
@@ -245,21 +247,58 @@ def _wait_until_healthy(local: Local, server: Server, source: Source) -> None:
 
 
 def take_up(local: Local, source: Source, directory: DataDirectory, *, dry_run: bool) -> list[str]:
-    """If an earlier copy was killed half-way: keep it if it works, go back to the old data if not. Returns what that took."""
+    """If an earlier copy was killed half-way: keep it if it works, go back to the old data if not. Returns what that took.
+
+    Raises Refused where the new data have become more than a copy.
+    """
     if not directory.interrupted():
         return []
     here, _password = local.observe()
+    if directory.swapped() and here.state == STOPPED and not dry_run:
+        # What it has, it alone can tell. One that does not start is what going back is for.
+        with contextlib.suppress(TandemError):
+            local.service.start()
+        here, _password = local.observe()
     told = here.replication
     if here.running and told is not None and told.healthy and told.source_host == source.endpoint.host:
         if not dry_run:
             directory.keep_new()
         return ["remove the data from before the copy"]
+    _require_nothing_of_its_own(local, source, directory, here)
     if not dry_run:
         local.say("an earlier copy was interrupted: going back to the data from before")
         local.service.stop()
         directory.restore()
         local.service.start()
     return [GO_BACK]
+
+
+def _require_nothing_of_its_own(local: Local, source: Source, directory: DataDirectory, here: ServerState) -> None:
+    """Whoever opened the copy has written to it: going back would undo that, and nobody would know."""
+    if not (directory.swapped() and here.running and here.lineage):
+        return
+    there = look(source.endpoint)
+    if not there.running:
+        raise Refused(
+            f"{local.name} keeps the data from before an interrupted copy in {directory.old}. Whether its present data hold more than"
+            f" {source.name} has cannot be seen: {there.reason or there.state}",
+            f"Start {source.name} first. Nothing was changed.",
+        )
+    more = _more_than(there, here)
+    if more:
+        raise Refused(
+            f"An earlier copy or restore on {local.name} was interrupted: {directory.old} holds the data from before. Going back to"
+            f" them would lose transactions that the present data have and {source.name} lacks: {more}.",
+            f"Nothing was changed. To keep the present data, remove {directory.work} and run this again."
+            " After an interrupted restore run playbooks/restore.yml again.",
+        )
+
+
+def _more_than(there: ServerState, here: ServerState) -> GtidSet:
+    """What this server has and the source never had."""
+    if here.engine != there.engine:
+        return here.transactions
+    return errant_of(Node("", "", here), Node("", "", there))
 
 
 def require_copyable(local: Local, source: Source, here: ServerState) -> int:
@@ -277,9 +316,14 @@ def require_copyable(local: Local, source: Source, here: ServerState) -> int:
     return size
 
 
-def as_data(directory: DataDirectory, here: ServerState) -> ServerState:
-    """What a broken CLONE has left looks like a replica that lacks a little. It is none, and holds no data."""
+def as_data(directory: DataDirectory, here: ServerState, there: ServerState) -> ServerState:
+    """What a broken CLONE has left looks like a replica that lacks a little. It is none, and holds no data.
+
+    But a server with a name for its data and transactions that the source lacks was written to since, or the CLONE never began.
+    """
     if not (here.running and directory.clone_broken()):
+        return here
+    if there.running and here.lineage and _more_than(there, here):
         return here
     return replace(here, schemas=(), lineage="", replication=None, gtid="")
 
@@ -336,8 +380,8 @@ def _seed_mariadb(local: Local, source: Source, there: ServerState, directory: D
         ) from error
     # The state of the binary log was read before the copy; what came since has only moved its newest entries.
     history = there.transactions | position
-    local.service.stop()
     try:
+        local.service.stop()
         directory.swap()
         local.service.start()
         _adopt(local, history, position)
@@ -345,7 +389,8 @@ def _seed_mariadb(local: Local, source: Source, there: ServerState, directory: D
         _follow(local, source, here, configure=True)
     except (TandemError, OSError) as error:
         local.say(f"the copy does not work, going back: {error}")
-        local.service.stop()
+        if directory.interrupted():
+            local.service.stop()
         directory.restore()
         local.service.start()
         raise OperationFailed(

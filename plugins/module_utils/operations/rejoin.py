@@ -58,7 +58,8 @@ def rejoin(
     actions += stopped
     if stopped and dry_run:
         return Rejoined(ATTACH, "Its database is stopped; what it has is seen when it runs.", actions=[*actions, f"follow {source.name}"])
-    here, there = as_data(directory, look(local.endpoint, local.datadir)), look(source.endpoint)
+    here, there = look(local.endpoint, local.datadir), look(source.endpoint)
+    here = as_data(directory, here, there)
     if not there.running:
         raise Refused(f"Whether {source.name} is the primary cannot be seen: {there.reason or there.state}", "See playbooks/status.yml.")
     if not there.writable:

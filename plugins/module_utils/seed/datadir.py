@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import typing as t
 from pathlib import Path
 
@@ -56,6 +57,10 @@ class DataDirectory:
     def interrupted(self) -> bool:
         """True if an earlier call died between taking the old data away and proving the new."""
         return self._swapping.exists() or self.old.exists()
+
+    def swapped(self) -> bool:
+        """True if an earlier call died after the new data were in place as a whole, and before they were proven."""
+        return self.old.exists() and not self._swapping.exists()
 
     def begin_clone(self) -> None:
         """Written down first: whatever ends the copy half-way, its remains are never taken for data."""
@@ -103,12 +108,24 @@ class DataDirectory:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def keep_new(self) -> None:
-        """The new data work: the old ones may go. By their name first, so that a part of them is never taken for all of them."""
+        """The new data work: the old ones may go."""
         if self.old.exists():
-            self.drop_gone()
-            self.old.rename(self._gone)
-            _settle(self.work)
+            self._give_old_up()
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def settle(self) -> None:
+        """What is here counts from now on, whatever a copy that was killed has left. At once: the next one removes what was given up."""
+        if self.swapped():
+            self._give_old_up()
+        if self.clone_broken():
+            self._cloning.unlink()
+            _settle(self.work)
+
+    def _give_old_up(self) -> None:
+        """By their name first, so that a part of them is never taken for all of them."""
+        self._gone.mkdir(mode=0o700, exist_ok=True)
+        self.old.rename(self._gone / str(time.time_ns()))
+        _settle(self.work)
 
     def drop_gone(self) -> None:
         """What an earlier call had given up and not yet removed takes no room."""

@@ -19,7 +19,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.binlog import (
     single,
     transactions,
 )
-from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import plan_replay, point_of
+from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import newest_of, plan_replay, point_of
 from ansible_collections.tandem.lemp.plugins.module_utils.backup.restoring import jump
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, MYSQL, GtidSet
@@ -167,7 +167,41 @@ def test_a_gap_before_the_point_is_refused(until):
 
 def test_a_gap_after_the_point_does_not_matter():
     assert replayed("0-11-5", "2026-11-21 10:00:08", (THREE[0], THREE[2])).gtid == "0-11-7"
-    assert replayed("0-11-5", "2026-11-21 10:00:15", (THREE[0], THREE[2])).gtid == "0-11-10"
+    assert replayed("0-11-5", "0-11-8", (THREE[0], THREE[2])).gtid == "0-11-7"
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+@pytest.mark.parametrize("numbers", [(21, 30), (21, 20)], ids=["written", "not yet written"])
+def test_a_gap_that_the_point_may_lie_in_is_refused(engine, numbers):
+    """Replication broke at 10 and the server was copied anew at 20: 11 to 20 are in no file, the point is between."""
+    first, last = numbers
+    for before in {MARIADB: ("0-11-20",), MYSQL: (f"{A}:1-20", "")}[engine]:
+        with pytest.raises(Refused, match="in no binary log"):
+            copied_anew(engine, before, "2026-11-21 10:00:15", range(first, last + 1))
+        assert copied_anew(engine, before, "2026-11-21 10:00:08", range(first, last + 1)).replayed.count == 2
+
+
+def test_a_copy_that_goes_on_where_the_old_files_end_is_no_gap():
+    assert copied_anew(MYSQL, "", "2026-11-21 10:00:15", range(11, 31), when=20).replayed.count == 5
+    assert copied_anew(MYSQL, "", "2026-11-21 10:00:15", range(10, 31), when=20).replayed.count == 5
+
+
+def test_a_copy_whose_first_transaction_is_the_servers_own_tells_nothing_of_what_it_held():
+    other = "22222222-2222-2222-2222-222222222222"
+    with pytest.raises(Refused, match="in no binary log"):
+        copied_anew(MYSQL, "", "2026-11-21 10:00:15", range(1, 3), name=other, when=20)
+
+
+def copied_anew(engine, before, until, numbers, name=A, when=0):
+    """A file up to 10, and one of a copy that was begun at 20; the backup holds 5."""
+    one, have = ("0-11-{}", "0-11-5") if engine == MARIADB else (name + ":{}", f"{A}:1-5")
+    old = "0-11-{}" if engine == MARIADB else A + ":{}"
+    made = [LogFile("binlog.000001", "binlog.000001", T0, "", 100), LogFile("binlog.000009", "binlog.000009", T0 + 20, before, 100)]
+    content = {
+        "binlog.000001": [Transaction(old.format(each), T0 + each, each, each + 1) for each in range(1, 11)],
+        "binlog.000009": [Transaction(one.format(each), T0 + max(each, when), each, each + 1) for each in numbers],
+    }
+    return plan_replay(GtidSet.parse(have, engine), made, point_of(until, engine, NOW), T0 + 5, lambda path, _engine: content[path.name])
 
 
 def test_binary_logs_that_begin_too_late_are_refused():
@@ -364,11 +398,68 @@ def test_a_half_copied_file_does_not_count(tmp_path):
     assert not (tmp_path / "kept" / ".partial").exists()
 
 
+def test_when_the_newest_transaction_of_a_backup_was_written(tmp_path):
+    """Of those that it holds, by the clock of the writer: which may have been ahead, or set back."""
+    first = Binlog(tmp_path / "binlog.000001").head(T0).transaction(1, T0 + 1).transaction(2, T0 + 9).transaction(3, T0 + 3)
+    second = Binlog(tmp_path / "binlog.000002").head(T0 + 4, [(0, 11, 3)]).transaction(4, T0 + 20).transaction(5, T0 + 21)
+    logs = [str(first.path), str(second.path)]
+    assert [newest_of(GtidSet.parse(f"0-11-{have}", MARIADB), logs) for have in (1, 2, 3, 4, 5)] == [T0 + each for each in (1, 9, 9, 20, 21)]
+    assert newest_of(GtidSet.parse("0-11-3", MARIADB), logs[1:]) == 0
+    assert newest_of(GtidSet(MARIADB), logs) == 0
+
+
 def test_only_files_before_the_oldest_backup_may_go():
     made, _read = series(*THREE)
     assert archive.outdated(made, T0 + 15) == made[:1]
     assert archive.outdated(made, T0) == []
     assert archive.outdated(made, T0 + 99) == made[:2]
+
+
+# Begun at 0, 10 and 20; then the clock was set back to -40, and the last one was begun when it had come to 25 again.
+SET_BACK = ((0, 1, 10), (10, 11, 20), (20, 21, 30), (-40, 31, 40), (-30, 41, 45), (25, 46, 50))
+
+
+def set_back(engine, first=1):
+    """Files of a server, as the archive may hold them: by their moments."""
+    one = "0-11-{}" if engine == MARIADB else A + ":1-{}"
+    names = [f"binlog.{number:06}" for number in range(first, first + len(SET_BACK))]
+    made = [
+        LogFile(name, name, T0 + begun, "" if start == 1 else one.format(start - 1), 100, server=11)
+        for name, (begun, start, _end) in zip(names, SET_BACK, strict=True)
+    ]
+    return sorted(made, key=lambda file: file.created), names
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+@pytest.mark.parametrize("first", [1, 999_997])
+def test_a_clock_that_was_set_back_does_not_put_files_before_those_they_go_on_from(engine, first):
+    files, names = set_back(engine, first)
+    assert [one.name for one in archive.in_order(files)] == names
+    assert [one.name for one in archive.merged(files[:3], files)] == names
+    one = "0-11-{}" if engine == MARIADB else A + ":{}"
+    content = {
+        name: [Transaction(one.format(each), T0 + begun + each - start, each, each + 1) for each in range(start, end + 1)]
+        for name, (begun, start, end) in zip(names, SET_BACK, strict=True)
+    }
+    have = GtidSet.parse("0-11-5" if engine == MARIADB else f"{A}:1-5", engine)
+    plan = plan_replay(have, archive.in_order(files), point_of("latest", engine, NOW), T0 + 5, lambda path, _engine: content[path.name])
+    assert (plan.replayed.count, plan.lost.count) == (45, 0)
+
+
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+def test_nor_does_it_remove_what_a_backup_needs(engine):
+    files, names = set_back(engine)
+    assert [one.name for one in archive.outdated(files, T0 + 15)] == names[:1]
+    assert [one.name for one in archive.outdated(files, T0 + 22)] == names[:2]
+    assert [one.name for one in archive.outdated(files, T0 + 26)] == names[:5]
+    assert archive.outdated(files, T0 - 35) == []
+
+
+@pytest.mark.parametrize("listed", [(f"{A}:1-50", ""), (f"{A}:1-50", f"{A}:60-70"), ("0-11-50", "0-11-60"), ("0-11-50,0-12-3", "0-11-60,0-12-9")])
+def test_names_that_began_anew_are_told_by_their_moments(listed):
+    old, new = listed
+    files = [LogFile("b", f"binlog.{number:06}", T0 + at, before, 1, server=11) for number, at, before in ((6, 0, old), (5, 50, new), (6, 60, new))]
+    assert archive.in_order(reversed(files)) == files
 
 
 def test_a_file_of_the_other_server_is_no_successor():

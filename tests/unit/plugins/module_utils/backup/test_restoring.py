@@ -16,6 +16,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.backup.replay import N
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB, GtidSet
+from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
 from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, Replication, ServerState
 
 CLOSED = ServerState(state=RUNNING, engine=MARIADB, version="10.11.1", server_id=12, read_only=True, gtid="0-11-20")
@@ -48,6 +49,7 @@ def world(monkeypatch, tmp_path):
     def swap(*_arguments):
         here.replaced += 1
 
+    here.swap, here.own_logs = restoring._swap, restoring._own_logs
     monkeypatch.setattr(restoring, "look", lambda *_arguments: here.seen)
     monkeypatch.setattr(restoring, "plan", lambda *_arguments: restoring.Restored(BACKUP, here.replay, [], gtid=here.replay.gtid))
     monkeypatch.setattr(restoring, "_require_whole", lambda *_arguments: None)
@@ -134,3 +136,34 @@ def test_of_a_server_that_does_not_run_its_binary_logs_tell_what_is_lacking(worl
         world.restore()
     world.restore("0-11-20")
     assert (world.waited, world.replaced) == (0, 1)
+
+
+def test_going_back_from_an_interrupted_restore_is_told_before_it_is_done(world, tmp_path):
+    directory = DataDirectory(str(tmp_path / "data"))
+    directory.begin()
+    directory.swap()
+    told = world.restore("", dry_run=True)
+    assert told.actions[0] == "go back to the data from before an interrupted restore"
+    assert "node-b first goes back to its data from before an interrupted restore" in " ".join(told.story)
+
+
+def test_a_server_that_does_not_stop_for_its_restored_data_is_started_again(world, tmp_path):
+    def hangs():
+        raise OperationFailed("systemctl stop mariadb ended with 124: not done after 120 s.")
+
+    (tmp_path / "data" / "ibdata1").touch()
+    directory = DataDirectory(str(tmp_path / "data"))
+    directory.begin()
+    started = []
+    service = types.SimpleNamespace(stop=hangs, start=lambda: started.append(1))
+    wish = types.SimpleNamespace(node="node-b", say=lambda text: None, service=service)
+    with pytest.raises(OperationFailed, match=r"did not work on node-b: systemctl stop mariadb ended with 124"):
+        world.swap(wish, None, directory, None, 0)
+    assert started == [1] and (tmp_path / "data" / "ibdata1").exists() and not directory.work.exists()
+
+
+def test_the_binary_logs_of_a_server_that_does_not_run_are_found_among_what_lies_beside_them(world, tmp_path):
+    for name in ("binlog.000009", "binlog.1000000", "binlog.999999", "binlog.000009.idx", "binlog.index", "binlog.state"):
+        (tmp_path / name).touch()
+    found = world.own_logs(types.SimpleNamespace(datadir=str(tmp_path)), OFF)
+    assert [path.rpartition("/")[2] for path in found] == ["binlog.000009", "binlog.999999", "binlog.1000000"]

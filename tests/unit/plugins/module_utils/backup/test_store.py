@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tracemalloc
 
 import pytest
 
@@ -176,3 +177,33 @@ def test_the_newest_proven_backup_before_the_point_is_chosen():
 def test_a_backup_that_does_not_fit_is_refused(name, until, why):
     with pytest.raises(Refused, match=why):
         choose([ONE, TWO], [], name, until, NOW)
+
+
+def test_what_compresses_well_does_not_fill_the_memory(tmp_path):
+    packed = stream.pack(["head", "--bytes=67108864", "/dev/zero"], tmp_path / "a.gz", 60, lambda done: None)
+    assert packed.size < 2**20
+    tracemalloc.start()
+    try:
+        stream.unpack(tmp_path / "a.gz", ["sh", "-c", f"wc -c > {tmp_path}/out"], 60, packed.sha256)
+        _now, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert int((tmp_path / "out").read_text(encoding="ascii")) == 2**26
+    assert most < 8 * 2**20
+
+
+def test_a_backup_whose_newest_transaction_was_written_by_a_clock_that_is_ahead_is_too_late(tmp_path):
+    """The copied node thought it was 10:00:05 when it held what had been written at 10:00:30."""
+    ahead = dataclasses.replace(ONE, newest="2026-11-21 10:00:30")
+    assert choose([ahead], [], "latest", "2026-11-21 10:00:31", NOW)[0] == ahead
+    for until in ("2026-11-21 10:00:20", "2026-11-21 10:00:30"):
+        assert choose([ONE], [], "latest", until, NOW)[0] == ONE
+        with pytest.raises(Refused, match="older than the point"):
+            choose([ahead], [], "latest", until, NOW)
+        with pytest.raises(Refused, match="is of 2026-11-21 10:00:30 UTC, not older"):
+            choose([ahead], [], ahead.name, until, NOW)
+    with pytest.raises(Refused, match="older than the point"):
+        choose([dataclasses.replace(ONE, newest="2026-11-21 09:00:00")], [], "latest", "2026-11-21 10:00:05", NOW)
+    dataclasses.replace(ONE, newest="yesterday").write(tmp_path)
+    with pytest.raises(OperationFailed, match="cannot be read"):
+        Manifest.read(tmp_path)

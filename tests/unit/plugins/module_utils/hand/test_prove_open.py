@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, StatementFailed
 from ansible_collections.tandem.lemp.plugins.module_utils.hand import actions, canary
+from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
 from ansible_collections.tandem.lemp.plugins.module_utils.server import Server
 
 SILENT = 2013  # what the library calls a read that takes too long
@@ -40,7 +42,7 @@ class Database:
         pass
 
 
-def hand(monkeypatch: pytest.MonkeyPatch, database: Database, code: int = SILENT, commits: bool = False) -> actions.Actions:
+def hand(monkeypatch: pytest.MonkeyPatch, database: Database, code: int = SILENT, commits: bool = False, datadir: str = "/nowhere") -> actions.Actions:
     class Canary:
         def __init__(self, endpoint: Endpoint) -> None:
             pass
@@ -57,7 +59,7 @@ def hand(monkeypatch: pytest.MonkeyPatch, database: Database, code: int = SILENT
             pass
 
     monkeypatch.setattr(canary, "Connection", Canary)
-    config = SimpleNamespace(node=SimpleNamespace(name="node-a"), canary=Endpoint, root=Endpoint, semi_sync_timeout=3_600_000)
+    config = SimpleNamespace(node=SimpleNamespace(name="node-a"), canary=Endpoint, root=Endpoint, datadir=datadir, semi_sync_timeout=3_600_000)
     made = actions.Actions(config, SimpleNamespace())  # type: ignore[arg-type]
     made._server = Server(database)  # type: ignore[arg-type]
     return made
@@ -96,3 +98,16 @@ def test_taking_back_leaves_semi_sync_as_it_was(monkeypatch: pytest.MonkeyPatch,
     hand(monkeypatch, database).open(semi_sync=semi_sync)
     assert ("SET GLOBAL rpl_semi_sync_master_enabled = ON" in database.told) is armed
     assert database.told[-1] == "SET GLOBAL read_only = OFF"
+
+
+def test_what_is_opened_is_never_given_up_for_what_was_there_before_a_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The copy was killed before it could say that it works."""
+    directory = DataDirectory(str(tmp_path))
+    (tmp_path / "ibdata1").touch()
+    (directory.begin() / "ibdata1").touch()
+    directory.swap()
+    directory.begin_clone()
+    hand(monkeypatch, Database(), datadir=str(tmp_path)).open()
+    assert not directory.interrupted() and not directory.clone_broken()
+    directory.drop_gone()
+    assert list(tmp_path.rglob("ibdata1")) == [tmp_path / "ibdata1"]

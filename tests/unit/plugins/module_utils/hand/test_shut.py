@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import StatementFailed
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, StatementFailed
 from ansible_collections.tandem.lemp.plugins.module_utils.hand import actions, closing
+from ansible_collections.tandem.lemp.plugins.module_utils.runner import Result
+from ansible_collections.tandem.lemp.plugins.module_utils.state import STOPPED, UNKNOWN, ServerState
 
 
 class Server:
@@ -76,3 +78,37 @@ def test_a_server_that_does_not_answer_is_killed_in_time_however_many_statements
     how, ran = shut(monkeypatch, Hangs(busy=0))
     assert not released.is_set() and how == "killed" and ran[0][:3] == ["systemctl", "kill", "--signal=KILL"]
     released.set()
+
+
+class Unit:
+    """A unit that systemd goes on waiting for until its processes are killed, and for ever where not even that helps."""
+
+    def __init__(self, hangs: bool, mortal: bool = True) -> None:
+        self.hangs, self.mortal, self.ran = hangs, mortal, list[str]()
+
+    def run(self, argv: list[str], timeout: float = 60, check: bool = True) -> Result:
+        self.ran.append(argv[1])
+        assert not check and timeout <= 30
+        if argv[1] == "kill":
+            self.hangs = self.hangs and not self.mortal
+        return Result(tuple(argv), 124 if self.hangs else 0, "", "")
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, unit: Unit) -> list[str]:
+    config = SimpleNamespace(root=Endpoint, datadir="/nowhere", service="mariadb", node=SimpleNamespace(name="node-a"))
+    monkeypatch.setattr(closing, "look", lambda *_arguments: ServerState(state=UNKNOWN if unit.hangs else STOPPED))
+    actions.Actions(config, unit).stop_unit()  # type: ignore[arg-type]
+    return unit.ran
+
+
+def test_a_service_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stopped(monkeypatch, Unit(hangs=True)) == ["stop", "kill", "stop"]
+
+
+def test_a_service_that_stops_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stopped(monkeypatch, Unit(hangs=False)) == ["stop"]
+
+
+def test_a_service_that_not_even_that_stops_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OperationFailed, match=r"node-a was stopped and killed, and is unknown. Power that node off"):
+        stopped(monkeypatch, Unit(hangs=True, mortal=False))

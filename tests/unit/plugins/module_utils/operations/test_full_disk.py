@@ -265,6 +265,16 @@ def test_the_remains_of_a_broken_clone_are_no_data(clone, local):
     assert not attaching.DataDirectory(local.datadir).clone_broken()
 
 
+def test_what_was_written_since_a_copy_that_nobody_saw_end_is_not_copied_over(clone, local):
+    """CLONE went on to its end without the module; its node was promoted, and wrote."""
+    own = "22222222-2222-2222-2222-222222222222"
+    attaching.DataDirectory(local.datadir).begin_clone()
+    clone.here = attaching.replace(clone.here, server_uuid=own, gtid=f"{UUID}:1-8,{own}:1-3", replication=None)
+    with pytest.raises(Refused):
+        attaching.attach(local, SOURCE, "auto", dry_run=False)
+    assert clone.cloned == 0
+
+
 def test_a_clone_that_never_began_leaves_the_replica_a_replica(clone, local):
     def breaks():
         raise OperationFailed("CLONE from 192.0.2.1 failed: it cannot be reached.")

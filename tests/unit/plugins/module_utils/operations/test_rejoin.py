@@ -17,7 +17,13 @@ from ansible_collections.tandem.lemp.plugins.module_utils.gtid import MARIADB
 from ansible_collections.tandem.lemp.plugins.module_utils.operations import attaching, rejoin
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.opening import Outcome
 from ansible_collections.tandem.lemp.plugins.module_utils.seed.datadir import DataDirectory
-from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, STOPPED, Replication, ServerState
+from ansible_collections.tandem.lemp.plugins.module_utils.state import (
+    RUNNING,
+    STOPPED,
+    UNKNOWN,
+    Replication,
+    ServerState,
+)
 
 SOURCE = attaching.Source("node-a", Endpoint(host="192.0.2.1"), "tandem_repl", "secret", "ca.pem")
 PRIMARY = ServerState(state=RUNNING, engine=MARIADB, version="10.11.1", server_id=11, read_only=False, gtid="0-11-7", lineage="data", log_bin=True)
@@ -57,6 +63,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.setattr(rejoin, "look", lambda endpoint, datadir="": made.state() if endpoint.socket else PRIMARY)
+    monkeypatch.setattr(attaching, "look", lambda endpoint, datadir="": PRIMARY)
     monkeypatch.setattr(attaching.Local, "observe", lambda self: (made.state(), None))
     monkeypatch.setattr(rejoin, "require_copyable", lambda *_arguments: 0)
     return made
@@ -140,6 +147,41 @@ def test_what_cannot_be_saved_in_time_stops_nobody_who_said_discard(machine: Mac
         assert attached == []
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_a_copy_that_was_written_to_is_not_given_up_for_the_data_from_before(machine: Machine, running: bool) -> None:
+    """It was promoted, without anybody who said so here, and it may have crashed since."""
+    broken_off_before_the_copy_was_adopted(machine)
+    machine.write("0-11-7,0-12-9")
+    machine.running = running
+    with pytest.raises(Refused, match=r"node-b was interrupted: .*/old holds .* would lose .* node-a lacks: 0-12-8..9\. .* remove .*\.tandem and"):
+        call(machine)
+    assert DataDirectory(str(machine.path)).interrupted() and (machine.path / "gtid").read_text(encoding="ascii") == "0-11-7,0-12-9"
+
+
+def test_nothing_is_given_up_while_nobody_can_tell_what_the_source_has(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_off_before_the_copy_was_adopted(machine)
+    monkeypatch.setattr(attaching, "look", lambda endpoint, datadir="": ServerState(state=UNKNOWN, reason="no answer"))
+    with pytest.raises(Refused, match=r"Whether .* node-a has cannot be seen: no answer"):
+        call(machine)
+    assert DataDirectory(str(machine.path)).interrupted()
+
+
+def test_a_copy_that_does_not_start_is_given_up(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_off_before_the_copy_was_adopted(machine)
+    machine.running = False
+    start, answers = machine.start, [OperationFailed("systemctl start mariadb ended with 1.")]
+
+    def starts() -> None:
+        if answers:
+            raise answers.pop()
+        start()
+
+    monkeypatch.setattr(machine, "start", starts)
+    with pytest.raises(Refused, match="node-b has 1 transaction that node-a never had"):
+        call(machine)
+    assert not DataDirectory(str(machine.path)).interrupted()
+
+
 def test_a_primary_that_does_not_answer_at_the_end_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(_endpoint: Endpoint) -> types.SimpleNamespace:
         raise Unreachable("Login as tandem at 192.0.2.1:3306 got no answer.")
@@ -148,3 +190,21 @@ def test_a_primary_that_does_not_answer_at_the_end_is_a_warning(monkeypatch: pyt
     done = rejoin.Rejoined("attach", "It follows.")
     rejoin._arm(SOURCE, done)
     assert "Semi-sync on node-a is not switched on: Login as" in done.warnings[0]
+
+
+def test_a_server_that_does_not_stop_for_its_copy_is_started_again_with_its_data(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.running = True
+
+    def hangs() -> None:
+        machine.calls.append("stop")
+        raise OperationFailed("systemctl stop mariadb ended with 124: not done after 120 s.")
+
+    monkeypatch.setattr(machine, "stop", hangs)
+    monkeypatch.setattr(attaching.mariadb, "tools_missing", list)
+    monkeypatch.setattr(attaching.mariadb, "receive", lambda *_arguments: 1)
+    monkeypatch.setattr(attaching.mariadb, "prepare", lambda *_arguments: PRIMARY.transactions)
+    local = attaching.Local("node-b", Endpoint(socket="/run/sock"), str(machine.path), machine, None, None, 60, lambda text: None)
+    with pytest.raises(OperationFailed, match=r"did not work on node-b: systemctl stop mariadb ended with 124.* Its old data are back"):
+        attaching._seed_mariadb(local, SOURCE, PRIMARY, DataDirectory(str(machine.path)), 2**20)
+    assert machine.calls == ["stop", "start"] and machine.state().gtid == f"0-11-7,{ERRANT}"
+    assert not (machine.path / ".tandem").exists()

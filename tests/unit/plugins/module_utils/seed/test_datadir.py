@@ -149,6 +149,26 @@ def test_what_was_given_up_is_replaced_by_what_is_given_up_now(directory):
     assert not directory.work.exists()
 
 
+def test_what_counts_from_now_on_is_never_given_up(directory):
+    fill(directory.work / "gone", "older")
+    directory.swap()
+    directory.begin_clone()
+    assert directory.swapped()
+    directory.settle()
+    assert not (directory.interrupted() or directory.swapped() or directory.clone_broken())
+    assert content(directory.path) == NEW
+    directory.settle()
+    directory.drop_gone()
+    assert not list(directory.work.rglob("ibdata1"))
+
+
+def test_half_of_the_data_does_not_count(directory):
+    with pytest.raises(Killed):
+        DataDirectory(str(directory.path), dies_at(2)).swap()
+    directory.settle()
+    assert directory.interrupted() and not directory.swapped()
+
+
 def test_a_second_copy_begins_empty(directory):
     assert list(directory.begin().iterdir()) == []
     assert content(directory.path) == OLD
