@@ -108,12 +108,12 @@ def test_there_is_one_account_and_no_way_to_a_second() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["Type=simple", "Restart=always", "KillSignal=SIGINT", "User=atlas", "LogsDirectory=atlas\n", "ProtectSystem=strict", "LimitNOFILE=8192"],
+    ["Type=simple", "Restart=always", "StartLimitIntervalSec=0\n", "RestartSec=1s\n", "KillSignal=SIGINT", "User=atlas", "LogsDirectory=atlas\n", "ProtectSystem=strict", "LimitNOFILE=8192"],
 )
 def test_the_unit(word: str) -> None:
     text = rendered("etc/systemd/system/atlas.service.j2")
     assert word in text
-    assert "forking" not in text
+    assert "forking" not in text and "StartLimitBurst" not in text
 
 
 def test_logs_elsewhere_may_be_written() -> None:
