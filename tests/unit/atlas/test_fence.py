@@ -272,17 +272,23 @@ def test_one_that_lets_a_write_through_is_no_proof_whatever_it_says() -> None:
     through = recorded("proxy_select_port")
     (read,) = (one for one in through.commands if one.command == READ)
     write = replace(read, asked=(len(WRITE) + 1).to_bytes(3, "little") + b"\0\3" + WRITE.encode())
-    with replaying(SEQ.only(SEQ.commands[2])) as admin, replaying(through.only(write), quits=True) as proxy:
-        with pytest.raises(OperationFailed, match="was not refused: it came through"):
-            AtlasOffline([there(admin)], application=application(proxy.port)).prove()
+    with (
+        replaying(SEQ.only(SEQ.commands[2])) as admin,
+        replaying(through.only(write), quits=True) as proxy,
+        pytest.raises(OperationFailed, match="was not refused: it came through"),
+    ):
+        AtlasOffline([there(admin)], application=application(proxy.port)).prove()
 
 
 def test_a_login_that_is_refused_or_hangs_says_nothing_of_writes() -> None:
     for name, word in (("proxy_bad_password", "refuses the login"), ("proxy_select_port", "no answer within")):
         faults = Faults(falls_silent_at="/*master*/")
-        with replaying(SEQ.only(SEQ.commands[2])) as admin, replaying(recorded(name), faults=faults, quits=True, any_login=True) as proxy:
-            with pytest.raises(OperationFailed, match=f"was not refused: .*{word}"):
-                AtlasOffline([there(admin)], application=application(proxy.port)).prove()
+        with (
+            replaying(SEQ.only(SEQ.commands[2])) as admin,
+            replaying(recorded(name), faults=faults, quits=True, any_login=True) as proxy,
+            pytest.raises(OperationFailed, match=f"was not refused: .*{word}"),
+        ):
+            AtlasOffline([there(admin)], application=application(proxy.port)).prove()
 
 
 def test_one_to_which_nobody_can_connect_lets_nobody_through() -> None:

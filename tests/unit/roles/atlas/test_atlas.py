@@ -109,7 +109,10 @@ def test_there_is_one_account_and_no_way_to_a_second() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["Type=simple", "Restart=always", "StartLimitIntervalSec=0\n", "RestartSec=1s\n", "KillSignal=SIGINT", "User=atlas", "LogsDirectory=atlas\n", "Environment=LD_LIBRARY_PATH=/usr/local/mysql-proxy/lib\n", "ProtectSystem=strict", "LimitNOFILE=8192"],
+    [
+        "Type=simple", "Restart=always", "StartLimitIntervalSec=0\n", "RestartSec=1s\n", "KillSignal=SIGINT", "User=atlas", "LogsDirectory=atlas\n",
+        "Environment=LD_LIBRARY_PATH=/usr/local/mysql-proxy/lib\n", "ProtectSystem=strict", "LimitNOFILE=8192",
+    ],
 )
 def test_the_unit(word: str) -> None:
     text = rendered("etc/systemd/system/atlas.service.j2")

@@ -88,7 +88,12 @@ def test_what_is_seen_by_its_unit_is_fine() -> None:
 def test_what_is_copied_has_to_be_here(more: dict[str, Any], looked_for: str) -> None:
     """It would be found out when the database and HAProxy have been worked on already."""
     asked: list[str] = []
-    found = [str(fault) for fault in inventory_faults(with_atlas(**more), is_file=lambda path: bool(asked.append(path)))]
+
+    def is_file(path: str) -> bool:
+        asked.append(path)
+        return False
+
+    found = [str(fault) for fault in inventory_faults(with_atlas(**more), is_file=is_file)]
     assert asked == ([looked_for] if looked_for else [])
     assert len(found) == len(asked) and all("on this machine" in fault for fault in found)
 
