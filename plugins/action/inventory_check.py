@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -68,6 +69,7 @@ class ActionModule(ActionBase):
             resolve=resolve,
             group=group,
             witnesses={name: str(hostvars[name].get("ansible_host", name)) for name in scope["groups"].get("tandem_witness", [])},
+            is_file=os.path.isfile,
         )
         result["changed"] = False
         result["faults"] = [str(fault) for fault in faults]

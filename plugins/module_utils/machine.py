@@ -137,6 +137,11 @@ def listeners(run: RunCommand) -> list[dict[str, Any]]:
     return found
 
 
+def atlas_units(directory: str = "/etc/systemd/system") -> list[str]:
+    """Name the units of Atlas that role atlas has made, whether they run or not."""
+    return [os.path.basename(path) for path in sorted(glob.glob(f"{directory}/atlas-*.service")) if "/bin/mysql-proxy " in read(path)]
+
+
 def ssh_client() -> str:
     """Find the address that this session comes from. sudo drops the variable, so the callers are asked too."""
     process = os.getpid()
@@ -164,6 +169,7 @@ def describe(run: RunCommand, disks: list[str], packages: list[str], files: list
         "packages_available": packages_available(run, packages),
         "upgrades_itself": upgrades_itself(run),
         "listeners": listeners(run),
+        "atlas_units": atlas_units(),
         "homes": homes(),
         "files_missing": [path for path in files if not os.path.isfile(path)],
         "ssh_client": ssh_client(),

@@ -56,14 +56,15 @@ options:
     description:
       - Seconds that O(state=offline) is watched. A health check that is under way may undo it within 5 seconds. Then it is
         said again.
-      - Worth 5 where the backend was not C(up) before. One that was C(up) is not checked.
+      - Without it, 5 where the backend was not C(up) before, and 0 otherwise, since one that was C(up) is not checked.
     type: float
-    default: 0
   save:
     description:
       - Make Atlas write its backends, clients and accounts, as they are, to its configuration file. Only with V(present) and
         V(absent) of O(state), since nothing else is kept.
-      - Atlas damages the file by that. Give O(config_file) as well. Better write the file yourself and leave this off.
+      - Atlas damages the file by that, and does not say whether it could. So O(config_file) is needed. Better write the file
+        yourself and leave this off.
+      - The Atlas of role C(atlas) cannot save, since it may not write its file. Change C(atlas_writers) and C(atlas_readers) there.
     type: bool
     default: false
   config_file:
@@ -88,7 +89,6 @@ EXAMPLES = r"""
     login_password: "{{ atlas_admin_password }}"
     address: 192.0.2.150:3306
     state: offline
-    settle: 5
 
 - name: Use it again, and wait until it is up
   tandem.lemp.atlas_backend:
@@ -97,6 +97,7 @@ EXAMPLES = r"""
     address: 192.0.2.150:3306
     state: online
 
+# Not an Atlas of role atlas, which may not write its file.
 - name: Read from one more server, also after a restart
   tandem.lemp.atlas_backend:
     login_user: admin
@@ -131,6 +132,7 @@ cause:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tandem.lemp.plugins.module_utils import bounds
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.admin import Admin
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.errors import cause_of
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.login import ADMIN_OPTIONS, endpoint_of
@@ -146,11 +148,11 @@ def main() -> None:
             "type": {"type": "str", "choices": ["rw", "ro"]},
             "state": {"type": "str", "choices": ["online", "offline", "present", "absent"], "default": "online"},
             "timeout": {"type": "float", "default": 10},
-            "settle": {"type": "float", "default": 0},
+            "settle": {"type": "float"},
             "save": {"type": "bool", "default": False},
             "config_file": {"type": "path"},
         },
-        required_if=[("state", "present", ["type"])],
+        required_if=[("state", "present", ["type"]), ("save", True, ["config_file"])],
         supports_check_mode=True,
     )
     params = module.params
@@ -158,6 +160,7 @@ def main() -> None:
         params["address"], params["state"], params["type"], params["timeout"], params["settle"], params["save"], params["config_file"] or ""
     )
     try:
+        bounds.require(params, timeout=(0, bounds.LONG), settle=(0, bounds.LONG))
         with Admin(endpoint_of(params)) as admin:
             outcome = bring(admin, wish, dry_run=module.check_mode)
     except TandemError as error:

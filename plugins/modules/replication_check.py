@@ -122,6 +122,10 @@ options:
         description: Checksum of what role atlas writes. Whoever knows it could try passwords, so it is never shown.
         type: str
         default: ""
+      unit:
+        description: Its unit of systemd, as it is named in remedies.
+        type: str
+        default: atlas-main
 notes:
   - On the controller an action of the same name runs it. A node that cannot be reached is then an answer too, with RV(reachable=false).
 seealso:
@@ -242,6 +246,7 @@ ATLAS_OPTIONS: dict[str, t.Any] = {
     "readers": {"type": "list", "elements": "str", "default": []},
     "config_file": {"type": "path", "required": True},
     "config_sha256": {"type": "str", "default": "", "no_log": True},
+    "unit": {"type": "str", "default": "atlas-main"},
 }
 
 
@@ -285,7 +290,7 @@ def see_atlas(params: dict[str, t.Any]) -> AtlasSeen:
         servers,
         params["threads"],
     )
-    return AtlasSeen(look(watched), servers, read_file(params["config_file"], params["config_sha256"]))
+    return AtlasSeen(look(watched), servers, read_file(params["config_file"], params["config_sha256"]), params["unit"])
 
 
 def main() -> None:

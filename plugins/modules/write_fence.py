@@ -37,7 +37,8 @@ options:
     description:
       - V(read_only) closes the database. It holds for everybody who comes from anywhere, but for administrators.
       - V(haproxy) lets nobody through the writer port of this node, until HAProxy is restarted.
-      - V(atlas) takes the writer of both nodes' Atlas offline, which holds until Atlas is restarted. It is refused alone, since
+      - V(atlas) takes the writer of both nodes' Atlas offline, which holds until Atlas is restarted, and tries a statement for the
+        writer through that of this node. It is refused alone, since
         sessions that are pinned to the writer go on writing. Give V(read_only) as well. It is refused on a node whose database is
         not the open one, since nobody could write anywhere.
       - V(grants) locks the accounts of applications and ends their sessions, past the binary log. It also keeps out an
@@ -98,6 +99,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils import bounds
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.admin import AT_WORK
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import Account
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
@@ -143,11 +146,20 @@ def run(module: AnsibleModule, config: HandConfig, server: Server) -> Outcome:
                 known = record.read()
                 opened = [driver for driver in known if driver == name or known[driver].get("was_open")]
                 require_open(Node(config.node.name, config.node.address, server.observe()), opened, lambda: look_at_peer(config))
-            drivers.append(AtlasOffline([Endpoint(port.host, port.port, port.user, port.password) for port in config.atlas]))
+            drivers.append(of_both_nodes(config))
         else:
             drivers.append(Accounts(config.root(), config.canary(), config.own_accounts, config.engine))
     act = fence if params["state"] == FENCED else unfence
     return act(drivers, record, dry_run=module.check_mode)
+
+
+def of_both_nodes(config: HandConfig) -> AtlasOffline:
+    """One that hangs must not keep the database open for long."""
+    own = config.atlas_application
+    return AtlasOffline(
+        [Endpoint(port.host, port.port, port.user, port.password, timeout=AT_WORK) for port in config.atlas],
+        application=(own.host, own.port, Account(own.user, own.password, AT_WORK)) if own else None,
+    )
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ class Hands:
 
 
 class AtlasKeeper:
-    """What the daemon's loop calls never waits. memory: a file with the readers that were taken offline."""
+    """What the daemon's loop calls never waits. memory: a file with the readers that were taken offline, and whether it has ever worked."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class AtlasKeeper:
         self._watched, self._memory, self._clock, self._woken = watched, memory, clock, woken
         self._times, self._look = times or Times(), looks
         self.hands: Hands | None = None  # without them it only looks
-        self._known = Known(mine=frozenset(_recalled(memory)))
+        self._known = _recalled(memory)
         self._complaint = ""
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="atlas", daemon=True)
@@ -102,7 +102,7 @@ class AtlasKeeper:
 
     @property
     def worked(self) -> bool:
-        """It has been seen to work since the daemon was started."""
+        """It has been seen to work, if only before the last boot."""
         return self._known.worked
 
     def status(self) -> dict[str, t.Any]:
@@ -166,18 +166,18 @@ class AtlasKeeper:
         return "done"
 
     def _keep(self, known: Known) -> None:
-        if known.mine != self._known.mine:
+        if (known.mine, known.worked) != (self._known.mine, self._known.worked):
             try:
-                self._memory.write_text(json.dumps({"offline": sorted(known.mine)}), encoding="utf-8")
+                self._memory.write_text(json.dumps({"offline": sorted(known.mine), "worked": known.worked}), encoding="utf-8")
             except OSError as error:
                 LOG.error("%s cannot be written: %s", self._memory, error.strerror)
         self._known = known
 
 
-def _recalled(path: Path) -> t.Iterator[str]:
-    """Nothing where it cannot be read: then what is offline is a person's."""
+def _recalled(path: Path) -> Known:
+    """Nothing where it cannot be read: then what is offline is a person's, and the Atlas perhaps a new one."""
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        yield from (str(one) for one in said["offline"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
+        return Known(mine=frozenset(str(one) for one in said["offline"]), worked=said.get("worked") is True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Known()

@@ -26,6 +26,7 @@ RW, RO = "rw", "ro"
 _TYPES = (RW, RO)
 _COLUMNS = ("backend_ndx", "address", "state", "type")
 _LOST = ("backend id is not exsit", "invalid backend_id")  # its own spelling
+AT_WORK = 2.0  # seconds that one may take to answer where something waits for it
 _POLL = 0.25
 _TAKEN_BACK_MOST = 3
 

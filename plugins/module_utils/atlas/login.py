@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .. import bounds
 from .wire import Endpoint
 
 ADMIN_OPTIONS: dict[str, t.Any] = {
@@ -19,7 +20,8 @@ ADMIN_OPTIONS: dict[str, t.Any] = {
 
 
 def endpoint_of(params: t.Mapping[str, t.Any]) -> Endpoint:
-    """The admin port that the options name."""
+    """The admin port that the options name. Raises Refused where a number makes no sense."""
+    bounds.require(params, login_port=(1, 65535), login_timeout=(0.1, bounds.LONG))
     return Endpoint(
         params["login_host"], params["login_port"], params["login_user"], params["login_password"], params["login_timeout"]
     )

@@ -13,18 +13,22 @@ from ..errors import Refused
 from .admin import OFFLINE, UNKNOWN, UP, Admin, Backend, plain_address
 from .config import Config, mend
 
+SETTLE = 5.0  # seconds within which a health check under way may undo an offline
 ABSENT, PRESENT, ONLINE = "absent", "present", "online"
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of an address. type: rw, ro, or None for whatever it is there as. timeout and settle: seconds."""
+    """What is wanted of an address. type: rw, ro, or None for whatever it is there as. timeout and settle: seconds.
+
+    settle: None: as long as a backend of that state needs, since one that is up is not checked.
+    """
 
     address: str
     state: str
     type: str | None = None
     timeout: float = 10
-    settle: float = 0
+    settle: float | None = None
     save: bool = False
     config_file: str = ""
 
@@ -43,20 +47,17 @@ def bring(admin: Admin, wish: Wish, *, dry_run: bool) -> Outcome:
     """Nothing is changed where the wish cannot be understood, or its file not be read: Refused, UnknownBackend, CommandFailed."""
     if wish.save and wish.state not in (PRESENT, ABSENT):
         raise Refused(f"SAVE CONFIG does not keep that a backend is {wish.state}.", "Save with the states present and absent only.")
-    file = Config.load(Path(wish.config_file)) if wish.save and wish.config_file else None
+    file = Config.load(Path(wish.config_file)) if wish.save else None
     if file:
         file.says(())  # raises where it is not understood
     outcome = Outcome()
     act: t.Callable[[Admin, Wish, bool, Outcome], None] = _ACTS[wish.state]
     act(admin, wish, dry_run, outcome)
-    if wish.save:
-        changed = bool(outcome.actions)
-        if changed or (file and not file.says(admin.backends())):
-            outcome.actions.append("save the configuration")
-            if not dry_run:
-                admin.save_config()
-                if file:
-                    mend(file, admin.backends())
+    if file and (outcome.actions or not file.says(admin.backends())):
+        outcome.actions.append("save the configuration")
+        if not dry_run:
+            admin.save_config()
+            mend(file, admin.backends())
     outcome.backends = admin.backends()
     return outcome
 
@@ -96,10 +97,11 @@ def _offline(admin: Admin, wish: Wish, dry_run: bool, outcome: Outcome) -> None:
             outcome.actions.append(f"set {name} offline")
             if not dry_run:
                 admin.set_offline(*one.key)
-    if dry_run or not wish.settle:
+    if dry_run:
         return
     for one in found:
-        again = admin.hold_offline(*one.key, wish.settle)
+        seconds = wish.settle if wish.settle is not None else 0 if one.state == UP else SETTLE
+        again = admin.hold_offline(*one.key, seconds) if seconds else 0
         outcome.actions += [f"set {_name(*one.key)} offline again, after a probe had undone it"] * again
 
 

@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..atlas.admin import RW, UP
+from ..atlas.admin import OFFLINE, RO, RW, UP
 from ..atlas.client import Answer, How
 from ..atlas.config import Config
 from ..atlas.probe import Look
@@ -33,11 +33,12 @@ class AtlasFile:
 
 @dataclass(frozen=True)
 class AtlasSeen:
-    """One Atlas. servers: address and type of each backend that the role has configured."""
+    """One Atlas. servers: address and type of each backend that the role has configured. unit: of systemd."""
 
     look: Look
     servers: tuple[tuple[str, str], ...]
     file: AtlasFile
+    unit: str = "atlas-main"
 
 
 def read_file(path: str, sha256: str) -> AtlasFile:
@@ -69,7 +70,7 @@ def _told(answer: Answer, expected: str, reason: str, remedy: str) -> Finding:
 
 
 def _answers(seen: AtlasSeen) -> Finding:
-    remedy = "See journalctl -u atlas-main; systemctl restart atlas-main."
+    remedy = f"See journalctl -u {seen.unit}; systemctl restart {seen.unit}."
     return _told(seen.look.login, "takes connections, and logs the application in", "Applications of this node reach no database", remedy)
 
 
@@ -84,7 +85,7 @@ def _account(seen: AtlasSeen) -> Finding:
     if users == 1:
         return Finding(PASS, users, expected)
     reason = "With none, no backend is used." if users == 0 else "In front of MariaDB the next use of the second one ends the process."
-    return Finding(FAIL, users, expected, reason, "systemctl restart atlas-main: its file has one.")
+    return Finding(FAIL, users, expected, reason, f"systemctl restart {seen.unit}: its file has one.")
 
 
 def _backends(seen: AtlasSeen) -> Finding:
@@ -97,21 +98,31 @@ def _backends(seen: AtlasSeen) -> Finding:
         return Finding(PASS, sorted(found), expected)
     lacks, has = some(sorted(wanted - found)) or "nothing", some(sorted(found - wanted)) or "nothing"
     reason = f"Somebody was at the admin port: it lacks {lacks}, and has {has} too many."
-    return Finding(FAIL, sorted(found), expected, reason, "systemctl restart atlas-main: its file has the right ones.")
+    return Finding(FAIL, sorted(found), expected, reason, f"systemctl restart {seen.unit}: its file has the right ones.")
 
 
-def _up(seen: AtlasSeen) -> Finding:
+def _up(context: Context, where: Seen) -> Finding | None:
+    seen = context.atlas
+    if seen is None or where is not context.here:
+        return None
     expected = "all up"
     if not seen.look.admin.ok:
         return Finding(UNKNOWN, None, expected, "Its admin port does not answer.", "See atlas-admin.")
     value = {f"{address} ({kind})": seen.look.state((address, kind)) or "absent" for address, kind in seen.servers}
-    unused = [kind for address, kind in seen.servers if seen.look.state((address, kind)) != UP]
+    unused = {kind: seen.look.state((address, kind)) for address, kind in seen.servers if seen.look.state((address, kind)) != UP}
     if not unused:
         return Finding(PASS, value, expected)
     if RW in unused:
         reason = "Writes are refused: Atlas closes the connections of those who try."
-        return Finding(FAIL, value, expected, reason, "Offline: playbooks/unfence.yml -e drivers=atlas,read_only. Down: see atlas-servers.")
-    return Finding(WARN, value, expected, "The primary is read as well.", "The agent puts a reader online that it has taken offline. See atlas-servers.")
+        unfence = f"playbooks/unfence.yml -e node={context.pair.primary or 'PRIMARY'} -e drivers=atlas,read_only"
+        return Finding(FAIL, value, expected, reason, f"{unfence}." if unused[RW] == OFFLINE else "See atlas-servers.")
+    remedy = "See atlas-servers."
+    if unused[RO] == OFFLINE:
+        remedy = (
+            "The agent puts it online if the agent took it offline. If a person did: tandem.lemp.atlas_backend with state=online,"
+            f" or systemctl restart {seen.unit}."
+        )
+    return Finding(WARN, value, expected, "The primary is read as well.", remedy)
 
 
 def _servers(seen: AtlasSeen) -> Finding:
@@ -163,7 +174,7 @@ RULES: tuple[Rule, ...] = (
     OnNode("atlas-admin", _about(_admin), blind=False),
     OnNode("atlas-account", _about(_account), blind=False),
     OnNode("atlas-backends", _about(_backends), blind=False),
-    OnNode("atlas-up", _about(_up), blind=False),
+    OnNode("atlas-up", _up, blind=False),
     OnNode("atlas-servers", _about(_servers), blind=False),
     OnNode("atlas-passes", _about(_passes), blind=False),
     OnNode("atlas-config", _about(_config), blind=False),

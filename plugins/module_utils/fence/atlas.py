@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ..atlas.admin import OFFLINE, RW, UP, Admin, Backend
+from ..atlas.client import WRITE, Account, How, ask
 from ..atlas.errors import NotListening, Silent
 from ..atlas.wire import Endpoint
 from ..decide import Node
@@ -40,6 +41,7 @@ class AtlasOffline:
     instances: their admin ports, the nearest one first. Whether an Atlas that does not answer lets anybody through is not
     known: the others are fenced all the same, and prove() fails.
     addresses: backends that are meant, whatever their type; none: all that take writes.
+    application: where applications of this node connect to its own Atlas, and as whom; None: no write is tried there.
     settle: seconds that a backend which was not up is watched, since a health check under way may undo it.
     timeout: seconds to wait, when the fence is taken away, until each is up.
     """
@@ -49,10 +51,17 @@ class AtlasOffline:
     sufficient = False
 
     def __init__(
-        self, instances: t.Sequence[Endpoint], *, addresses: t.Collection[str] = (), settle: float = 5, timeout: float = 10
+        self,
+        instances: t.Sequence[Endpoint],
+        *,
+        addresses: t.Collection[str] = (),
+        application: tuple[str, int, Account] | None = None,
+        settle: float = 5,
+        timeout: float = 10,
     ) -> None:
         self._instances = tuple(instances)
         self._addresses = frozenset(addresses)
+        self._application = application
         self._settle = settle
         self._timeout = timeout
         self._failed: dict[str, str] = {}
@@ -93,21 +102,27 @@ class AtlasOffline:
         ]
 
     def plan(self) -> dict[str, t.Any]:
-        """What somebody else had taken offline before, and shall stay so. Of an Atlas that does not answer: nothing."""
+        """What somebody else had taken offline before, and shall stay so. Of an Atlas that does not answer: nothing.
+
+        It is not asked again by fence(): closing the database waits for that.
+        """
         before: dict[str, list[list[str]]] = {}
+        self._failed.clear()
         for instance in self._instances:
             try:
                 with Admin(instance) as admin:
                     before[str(instance)] = [list(one.key) for one in self._meant(admin) if one.state == OFFLINE]
-            except TandemError:
+            except TandemError as error:
                 before[str(instance)] = []
+                self._failed[str(instance)] = str(error)
         return {"offline_before": before}
 
     def fence(self, planned: t.Mapping[str, t.Any]) -> None:
         """All that can be. What could not be is said by prove(), so that the database is closed in any case."""
         del planned  # for the way back only
-        self._failed.clear()
         for instance in self._instances:
+            if str(instance) in self._failed:
+                continue
             try:
                 with Admin(instance) as admin:
                     for one in self._meant(admin):
@@ -119,7 +134,7 @@ class AtlasOffline:
                 self._failed[str(instance)] = str(error)
 
     def prove(self) -> str:
-        """That each is still offline. No word of an Atlas proves that nobody writes."""
+        """That each is still offline, and that this node's own refuses a write. Who is pinned is not seen by either."""
         failed = dict(self._failed)
         shown: list[str] = []
         for instance in self._instances:
@@ -135,7 +150,21 @@ class AtlasOffline:
                 "Not every Atlas is known to keep applications from the writer. " + " ".join(failed.values()),
                 "Fence the database, which holds whatever Atlas does.",
             )
-        return f"offline: {', '.join(shown) or 'no writer is listed'}; sessions that are pinned are not stopped by this"
+        refused = self._refused() if self._application else ""
+        return f"offline: {', '.join(shown) or 'no writer is listed'}{refused}; sessions that are pinned are not stopped by this"
+
+    def _refused(self) -> str:
+        """A statement for the writer does not pass, although whoever says it is let in."""
+        host, port, account = self._application or ("", 0, Account("", ""))
+        login = ask(host, port, account)
+        answer = ask(host, port, account, WRITE) if login.ok else login
+        if answer.how is How.REFUSED or (login.ok and answer.how is How.BROKEN):
+            return f"; a statement for the writer through {host}:{port}: {answer.text}"
+        said = "it came through" if answer.ok else answer.text
+        raise OperationFailed(
+            f"Atlas says that no writer is used, and a statement for the writer through {host}:{port} was not refused: {said}.",
+            "Fence the database, which holds whatever Atlas does.",
+        )
 
     def _prove(self, instance: Endpoint, admin: Admin) -> t.Iterator[str]:
         for one in self._meant(admin):

@@ -69,7 +69,11 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
         else:
             late.append(driver)
     for driver in late:
-        outcome.proof[driver.name] = driver.prove()
+        try:
+            outcome.proof[driver.name] = driver.prove()
+        except OperationFailed as error:
+            # What holds whatever this one does has been proven, and must not be lost with its error.
+            raise OperationFailed(f"Fenced and proven by {' and '.join(outcome.proof)}. {error.message}", error.remedy) from error
     return outcome
 
 

@@ -41,7 +41,7 @@ class Proxy:
 
 @dataclass(frozen=True)
 class AtlasPort:
-    """The admin port of an Atlas, and as whom to log in there."""
+    """A port of an Atlas, mostly that of its administrators, and as whom to log in there."""
 
     host: str
     port: int
@@ -78,6 +78,7 @@ class HandConfig:
     proxy: Proxy = Proxy()
     atlas: tuple[AtlasPort, ...] = ()  # of both nodes, this one first
     atlas_service: str = ""  # of this node
+    atlas_application: AtlasPort | None = None  # where applications of this node connect, and as whom
     vips: tuple[Vip, ...] = ()
     away_file: str = ""
     health_url: str = ""
@@ -105,6 +106,8 @@ class HandConfig:
             known["node"], known["peer"] = (Side(**data[side], ssh_port=ssh_port) for side in ("node", "peer"))
             known["proxy"] = Proxy(**data.get("proxy") or {})
             known["atlas"] = tuple(AtlasPort(**port) for port in data.get("atlas") or ())
+            if known.get("atlas_application"):
+                known["atlas_application"] = AtlasPort(**known["atlas_application"])
             known["vips"] = tuple(Vip(**vip) for vip in data.get("vips") or ())
             known["own_accounts"] = tuple(data["own_accounts"])
             return cls(**t.cast(t.Any, known))

@@ -27,6 +27,7 @@ from .system import Carrier, FaultFile, Memory, Readiness, inherited_sockets, no
 
 LOG = logging.getLogger("tandem.health")
 VERSION = 1
+STATE = Path("/var/lib/tandem-health")  # systemd makes it, with an agent or without
 # Seconds. ..._CALM: between two looks while nothing happens; the end of a process is told by the kernel.
 # A restart that was planned (database, php-fpm) must not move the addresses; a dead web server must.
 WEB_EVERY, WEB_CALM, WEB_TIMEOUT, WEB_DOWN_AFTER, WEB_SILENT_AFTER = 0.25, 0.5, 1.0, 0.5, 3.0
@@ -101,9 +102,12 @@ class Daemon:
 
     def _make_atlas(self) -> AtlasKeeper | None:
         """A thread of its own: whatever hangs there delays nobody else."""
+        memory = (Path(self.config.agent.directory) if self.config.agent else STATE) / "atlas.json"
         if self.config.atlas is None:
+            # A later one is new again: it may be down until it is installed.
+            with contextlib.suppress(OSError):
+                memory.unlink(missing_ok=True)
             return None
-        memory = Path(self.config.agent.directory if self.config.agent else "/run/tandem-health") / "atlas.json"
         try:
             keeper = AtlasKeeper(self.config.atlas.watched(), memory, lambda: time.clock_gettime(time.CLOCK_BOOTTIME), self._atlas_told)
         except (OSError, ValueError) as error:

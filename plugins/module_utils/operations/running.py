@@ -8,15 +8,12 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..atlas.admin import OFFLINE, RW, Admin
+from ..atlas.admin import AT_WORK, OFFLINE, RW, Admin
 from ..atlas.wire import Endpoint
 from ..errors import TandemError
 from ..hand.client import HandClient, local_command, peer_command
 from ..hand.config import HandConfig
 from ..hand.priority import go_first
-
-# Seconds that an Atlas may take to answer.
-_ATLAS = 2.0
 
 
 @contextlib.contextmanager
@@ -42,7 +39,7 @@ def offline_writers(config: HandConfig, new: str) -> list[str]:
     """
     found: list[str] = []
     for port in config.atlas:
-        there = Endpoint(port.host, port.port, port.user, port.password, timeout=_ATLAS)
+        there = Endpoint(port.host, port.port, port.user, port.password, timeout=AT_WORK)
         with contextlib.suppress(TandemError), Admin(there) as admin:
             found += [
                 f"The Atlas of {there} keeps its writer {one.address} offline, and refuses writes (error 2013)."

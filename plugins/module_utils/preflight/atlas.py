@@ -5,26 +5,48 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..atlas.password import LONGEST
+from . import fixed
 from .fault import Fault, Nodes, both, listing
 from .secrets import MAKE
 
 _ADMIN_PASSWORD = re.compile(r"[!-\[\]-~]+")
-_CHECKSUM = re.compile(r"(sha256|sha384|sha512):[0-9a-f]+")
+_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _URL = re.compile(r"(https?|ftp)://")
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+"""What its unit cannot see (ProtectHome, PrivateTmp)."""
+_PORTS = ("atlas_proxy_port", "atlas_admin_port")
 
 
-def check(nodes: Nodes) -> Iterator[Fault]:
-    """Find what Atlas cannot work with, where it is chosen."""
+def check(nodes: Nodes, is_file: Callable[[str], bool] = lambda _path: True) -> Iterator[Fault]:
+    """Find what Atlas cannot work with, where it is chosen. is_file: of the controller."""
     if "atlas" not in both(nodes, "tandem_sql_proxy").values():
         return
     for variables in list(nodes.values())[:1]:
-        for what, remedy in _faults(variables):
+        for what, remedy in (*_faults(variables), *_brought(variables, is_file)):
             yield Fault("both nodes", what, remedy)
+
+
+def check_machine(node: str, variables: dict[str, Any], distribution: str) -> Iterator[Fault]:
+    """Find what does not fit that machine."""
+    package = str(variables.get("tandem_atlas_package") or "")
+    if variables.get("tandem_sql_proxy") == "atlas" and distribution == "debian" and package.endswith(".rpm"):
+        yield Fault(node, f"tandem_atlas_package is {package}, and Debian takes no rpm.", "Give a deb that was built for it, or tandem_atlas_tree.")
+
+
+def _brought(variables: dict[str, Any], is_file: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+    """What is copied from the controller. A relative path is looked for by Ansible in several places, so nothing is said of it."""
+    package, tree = str(variables.get("tandem_atlas_package") or ""), str(variables.get("tandem_atlas_tree") or "")
+    if package and not _URL.match(package) and os.path.isabs(package) and not is_file(package):
+        yield f"tandem_atlas_package is {package}, and there is no such file on this machine.", "Put it there first, or correct it."
+    program = os.path.join(tree, "bin", "mysql-proxy")
+    if tree and variables.get("tandem_atlas_tree_on_node") is not True and os.path.isabs(tree) and not is_file(program):
+        yield f"tandem_atlas_tree is {tree}, and there is no {program} on this machine.", "It is an unpacked Atlas, with bin and lib."
 
 
 def _faults(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -34,6 +56,7 @@ def _faults(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
             "Choose tandem_sql_proxy: haproxy, or tandem_database_engine: mariadb.",
         )
     yield from _source(variables)
+    yield from _ports(variables)
     secret = variables.get("tandem_secret_atlas")
     if secret in (None, ""):
         yield "tandem_sql_proxy is atlas, and tandem_secret_atlas is not set.", MAKE
@@ -55,7 +78,19 @@ def _source(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if _URL.match(package) and not checksum:
         yield "tandem_atlas_package is a URL, and tandem_atlas_checksum is not set.", "Set it, as sha256:HEX."
     if checksum and not _CHECKSUM.fullmatch(checksum):
-        yield f"tandem_atlas_checksum is {checksum!r}.", "Write it as sha256:HEX, in small letters."
+        yield f"tandem_atlas_checksum is {checksum!r}.", "Write it as sha256:HEX, with 64 digits, in small letters."
+    if package and not package.endswith((".deb", ".rpm")):
+        yield f"tandem_atlas_package is {package}, which ends neither with .deb nor with .rpm.", "Give a package, or tandem_atlas_tree."
+    place = os.path.normpath(str(tree or "/"))
+    hidden = [above for above in _HIDDEN if f"{place}/".startswith(f"{above}/")]
+    if hidden and variables.get("tandem_atlas_tree_on_node") is True:
+        yield f"tandem_atlas_tree is {tree} on the nodes, and Atlas' unit does not see {hidden[0]}.", "Put it elsewhere, such as /opt/atlas."
+
+
+def _ports(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in _PORTS:
+        if 0 < fixed.port_of(variables, name) < 1024:
+            yield f"{name} is {variables[name]}, and Atlas is not root.", "Choose one from 1024."
 
 
 def _sites(sites: Any) -> Iterator[tuple[str, str]]:

@@ -61,14 +61,33 @@ OVERWRITTEN = {
     "base_time_servers": "tandem_time_servers",
     "keepalived_priority": "tandem_priority",
     "file_sync_interval": "tandem_files_interval",
+    "atlas_package": "tandem_atlas_package",
+    "atlas_checksum": "tandem_atlas_checksum",
+    "atlas_tree": "tandem_atlas_tree",
+    "atlas_tree_on_node": "tandem_atlas_tree_on_node",
+    "atlas_user": "tandem_sites",
+    "atlas_password": "tandem_sites",
+    "atlas_site_database": "tandem_sites",
+    "atlas_admin_address": "tandem_inside_address",
+    "atlas_admin_password": "tandem_secret_atlas",
+    "atlas_pair": "",
+    "atlas_peer": "",
+    "atlas_writers": "",
+    "atlas_readers": "",
+    "atlas_reader_port": "",
+    "atlas_watched": "",
+    "atlas_admins": "",
 }
-"""What the playbooks give to a role, whatever the inventory says, and what of the inventory they make it from."""
+"""What the playbooks give to a role, whatever the inventory says, and what of the inventory they make it from; "": of the pair itself."""
+
+POOL_READER_PORT = 6448
+"""HAProxy's, for the reads of Atlas; playbooks/vars/atlas.yml has it."""
 
 _OTHERS = {
     80: "nginx",
     443: "nginx",
     3306: "the database",
-    6448: "HAProxy",
+    POOL_READER_PORT: "HAProxy",
     8079: "the peer's nginx",
     9200: "the health service",
     9201: "the heartbeat",
@@ -108,7 +127,7 @@ def _fixed(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _overwritten(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, instead in OVERWRITTEN.items():
         if name in variables:
-            yield f"{name} has no effect in the inventory: the playbooks set it themselves.", f"Remove it, and set {instead}."
+            yield f"{name} has no effect in the inventory: the playbooks set it themselves.", f"Remove it, and set {instead}." if instead else "Remove it."
 
 
 def _of_ssh(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import addresses, agent_policy, atlas, fixed, machines, names, secrets, sites, together, values, witness
@@ -22,10 +22,11 @@ def inventory_faults(
     resolve: names.Resolve = lambda _name: [],
     group: str = "tandem",
     witnesses: dict[str, str] | None = None,
+    is_file: Callable[[str], bool] = lambda _path: True,
 ) -> list[Fault]:
     """Judge the inventory as a whole, and the machines as far as they could be asked.
 
-    hosts, witnesses: where Ansible connects to, by name: the nodes, and the hosts of group tandem_witness.
+    is_file: whether there is one on the controller. hosts, witnesses: where Ansible connects to, by name: the nodes, and the hosts of group tandem_witness.
     """
     found: list[Fault] = []
     everything = (
@@ -38,7 +39,7 @@ def inventory_faults(
         together.check(nodes),
         agent_policy.check(nodes),
         secrets.check(nodes),
-        atlas.check(nodes),
+        atlas.check(nodes, is_file),
         witness.check(nodes, hosts or {}, witnesses or {}, resolve),
         _unreachable(unreachable or {}),
         machines.check(nodes, seen or {}),

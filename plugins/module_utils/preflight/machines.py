@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from . import ports
+from . import atlas, ports
 from .addresses import SIDES
 from .fault import Fault, Nodes, both, listing
 from .sites import SYSTEM_ACCOUNTS
@@ -38,7 +38,8 @@ def check(nodes: Nodes, machines: Machines) -> Iterator[Fault]:
         yield from _interfaces(node, variables, seen)
         yield from _engine(node, variables, seen)
         yield from _accounts(node, variables, seen["homes"])
-        yield from ports.check(node, variables, seen["listeners"])
+        yield from ports.check(node, variables, seen["listeners"], seen["atlas_units"])
+        yield from atlas.check_machine(node, variables, seen["distribution"])
         for path in seen["files_missing"]:
             yield Fault(node, f"there is no file {path}.", "Put it there first, or correct the variable that names it.")
         yield from _way_in(node, variables, seen)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from . import fixed
@@ -36,6 +36,12 @@ def needs(variables: dict[str, Any]) -> list[Need]:
         Need(3306, (*local, inside), "the database", ("mariadbd", "mysqld")),
         *(Need(port, local, "HAProxy", ("haproxy",)) for port in proxy),
     ]
+    if variables.get("tandem_sql_proxy") == "atlas":
+        found += [
+            Need(fixed.port_of(variables, "atlas_proxy_port"), local, "Atlas", (ATLAS,)),
+            Need(fixed.port_of(variables, "atlas_admin_port"), (inside,), "Atlas", (ATLAS,)),
+            Need(fixed.POOL_READER_PORT, local, "HAProxy", ("haproxy",)),
+        ]
     if variables.get("tandem_tls") not in (None, "", "none"):
         found.append(Need(443, (), "nginx", ("nginx",)))
     sites = variables.get("tandem_sites")
@@ -46,13 +52,14 @@ def needs(variables: dict[str, Any]) -> list[Need]:
     return found
 
 
-def check(node: str, variables: dict[str, Any], listeners: list[dict[str, Any]]) -> Iterator[Fault]:
-    """listeners: address, port and the names of the processes of each socket that is listened on."""
+def check(node: str, variables: dict[str, Any], listeners: list[dict[str, Any]], units: Sequence[str] = ()) -> Iterator[Fault]:
+    """listeners: address, port and the names of the processes of each socket that is listened on. units: of Atlas, whether it runs or not."""
     at = sorted(f"{each['address']}:{each['port']}" for each in listeners if ATLAS in each["processes"])
-    if at and variables.get("tandem_sql_proxy") != "atlas":
+    if (at or units) and variables.get("tandem_sql_proxy") != "atlas":
+        how = f"serves here (at {listing(at)})" if at else f"is set up here ({listing(units)}), although nobody listens"
         yield Fault(
             node,
-            f"Atlas serves here (at {listing(at)}), and tandem_sql_proxy is not atlas.",
+            f"Atlas {how}, and tandem_sql_proxy is not atlas.",
             "Run playbooks/leave_atlas.yml first: it moves the applications before it stops Atlas.",
         )
     for need in needs(variables):

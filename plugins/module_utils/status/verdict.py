@@ -107,7 +107,7 @@ def _node(pair: Pair, node: Node) -> Iterator[Problem]:
     yield from _health(node)
     yield from _replication(pair, node)
     yield from _proxy(pair, node)
-    yield from _atlas(node)
+    yield from _atlas(pair, node)
     yield from _files(pair, node)
     yield from _disks(node)
 
@@ -177,7 +177,7 @@ def _proxy(pair: Pair, node: Node) -> Iterator[Problem]:
         yield _degraded(f"{node.name}: its writer port leads to {where}, and the primary is {primaries[0]}.")
 
 
-def _atlas(node: Node) -> Iterator[Problem]:
+def _atlas(pair: Pair, node: Node) -> Iterator[Problem]:
     """One that is stopped is said among the services. Offline is what a fence makes it, until it is taken away."""
     seen = (node.seen or {}).get("atlas")
     if seen is None or node.service("atlas") not in ("active", None):
@@ -187,8 +187,20 @@ def _atlas(node: Node) -> Iterator[Problem]:
     for backend in seen["backends"]:
         if backend["state"] != "up":
             what = "writes" if backend["type"] == "rw" else "reads"
-            hint = " Mend: playbooks/unfence.yml -e drivers=atlas,read_only." if backend["state"] == "offline" else ""
+            hint = _online_again(pair, node, backend["type"]) if backend["state"] == "offline" else ""
             yield _degraded(f"{node.name}: {backend['address']}, to which Atlas sends {what}, is {backend['state']}.{hint}")
+
+
+def _online_again(pair: Pair, node: Node, kind: str) -> str:
+    """A fence takes writers only."""
+    if kind != "rw":
+        return (
+            " The agent puts it online if the agent took it offline. If a person did: tandem.lemp.atlas_backend with state=online,"
+            f" or systemctl restart 'atlas-*' on {node.name}."
+        )
+    primaries = [primary.name for primary in pair.primaries()]
+    whose = primaries[0] if len(primaries) == 1 else "PRIMARY"
+    return f" Mend: playbooks/unfence.yml -e node={whose} -e drivers=atlas,read_only."
 
 
 def _files(pair: Pair, node: Node) -> Iterator[Problem]:

@@ -15,8 +15,11 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas import admin as engine
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import READ, WRITE, Account
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.fence import atlas as module
 from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.atlas import AtlasOffline, require_open
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.driver import Driver
@@ -219,6 +222,78 @@ def test_one_that_does_not_answer_does_not_keep_the_rest_open(record: Record) ->
             fencing.fence(drivers, record, dry_run=False)
         assert told(server) == ["SET OFFLINE 1"] and database.closed
         assert set(record.read()) == {"atlas", "read_only"}
+
+
+def test_one_that_does_not_answer_is_waited_for_as_seldom_as_can_be(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is open meanwhile: it is asked whether it is fenced, and what has to be kept, and not once more."""
+    asked: list[str] = []
+
+    class Counted(engine.Admin):
+        def __init__(self, endpoint: Endpoint) -> None:
+            asked.append(str(endpoint))
+            super().__init__(endpoint)
+
+    monkeypatch.setattr(module, "Admin", Counted)
+    dead = there(free_port())
+    with replaying(SEQ) as server, pytest.raises(OperationFailed):
+        fencing.fence([AtlasOffline([there(server), dead]), Database()], record, dry_run=False)
+    assert asked.count(str(dead)) == 1
+
+
+def test_what_is_proven_is_not_lost_with_the_error_about_atlas(record: Record) -> None:
+    drivers = [AtlasOffline([there(free_port())]), Database()]
+    with pytest.raises(OperationFailed, match=r"^\(?'?Fenced and proven by read_only\. Not every Atlas is known"):
+        fencing.fence(drivers, record, dry_run=False)
+
+
+def test_one_that_hangs_gets_two_seconds() -> None:
+    driver = write_fence.of_both_nodes(pair(1, 2))
+    assert [one.timeout for one in driver._instances] == [2.0, 2.0] and driver._application is None
+    own = AtlasPort("127.0.0.1", 1234, "app", "app_pw")
+    assert write_fence.of_both_nodes(replace(pair(1, 2), atlas_application=own))._application == ("127.0.0.1", 1234, Account("app", "app_pw", 2.0))
+
+
+APP = Account("app", "app_pw", 0.5)
+
+
+def application(port: int) -> tuple[str, int, Account]:
+    return "127.0.0.1", port, APP
+
+
+def test_this_nodes_own_is_tried_as_an_application_would() -> None:
+    through = recorded("proxy_select_port")
+    with replaying(SEQ.only(SEQ.commands[2])) as admin, replaying(through, faults=Faults(hangs_up_at="/*master*/"), quits=True) as proxy:
+        said = AtlasOffline([there(admin)], application=application(proxy.port)).prove()
+        assert f"a statement for the writer through 127.0.0.1:{proxy.port}: hangs up" in said
+        assert proxy.heard == [WRITE]
+
+
+def test_one_that_lets_a_write_through_is_no_proof_whatever_it_says() -> None:
+    through = recorded("proxy_select_port")
+    (read,) = (one for one in through.commands if one.command == READ)
+    write = replace(read, asked=(len(WRITE) + 1).to_bytes(3, "little") + b"\0\3" + WRITE.encode())
+    with (
+        replaying(SEQ.only(SEQ.commands[2])) as admin,
+        replaying(through.only(write), quits=True) as proxy,
+        pytest.raises(OperationFailed, match="was not refused: it came through"),
+    ):
+        AtlasOffline([there(admin)], application=application(proxy.port)).prove()
+
+
+def test_a_login_that_is_refused_or_hangs_says_nothing_of_writes() -> None:
+    for name, word in (("proxy_bad_password", "refuses the login"), ("proxy_select_port", "no answer within")):
+        faults = Faults(falls_silent_at="/*master*/")
+        with (
+            replaying(SEQ.only(SEQ.commands[2])) as admin,
+            replaying(recorded(name), faults=faults, quits=True, any_login=True) as proxy,
+            pytest.raises(OperationFailed, match=f"was not refused: .*{word}"),
+        ):
+            AtlasOffline([there(admin)], application=application(proxy.port)).prove()
+
+
+def test_one_to_which_nobody_can_connect_lets_nobody_through() -> None:
+    with replaying(SEQ.only(SEQ.commands[2])) as admin:
+        assert "Connection refused" in AtlasOffline([there(admin)], application=application(free_port())).prove()
 
 
 @pytest.mark.parametrize("fault", ["falls_silent_at", "hangs_up_at"])

@@ -15,6 +15,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas import admin as engine
+from ansible_collections.tandem.lemp.plugins.module_utils.atlas import wanted
 from ansible_collections.tandem.lemp.plugins.modules import atlas_backend, atlas_info
 
 from .replay import ADDRESS, Faults, Server, Transcript, free_port, recorded, replaying, somebody
@@ -30,6 +31,7 @@ SAVE = recorded("admin_save_config").commands[1]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(engine, "_POLL", 0.01)
+    monkeypatch.setattr(wanted, "SETTLE", 0.6)
     yield
 
 
@@ -62,6 +64,13 @@ def adding_and_saving() -> Transcript:
 
 def removing() -> Transcript:
     return recorded("admin_remove_backend").only(*recorded("admin_remove_backend").commands[:3])
+
+
+def down_and_undone() -> Transcript:
+    """A writer that is being probed, not up, when it is taken offline."""
+    talk = undone_by_a_probe(1)
+    unknown = replace(recorded("admin_seq_offline_online").commands[4], at=0)
+    return talk.only(unknown, *talk.commands[1:])
 
 
 def told(server: Server) -> list[str]:
@@ -143,6 +152,32 @@ def test_offline_that_a_probe_undoes(run: Run) -> None:
     assert told(server) == ["SET OFFLINE 1"] * 2
 
 
+@pytest.mark.parametrize(("settle", "times"), [({}, 2), ({"settle": 0}, 1)], ids=["as long as needed", "not"])
+def test_one_that_is_being_probed_is_watched_unless_that_is_refused(run: Run, settle: dict[str, int], times: int) -> None:
+    """A probe that was under way calls it up again, and writes go on."""
+    with replaying(down_and_undone(), 20) as server:
+        result = run(atlas_backend, server, address=M1, state="offline", **settle)
+    assert told(server) == ["SET OFFLINE 1"] * times and result["changed"] is True
+
+
+@pytest.mark.parametrize("module", [atlas_info, atlas_backend])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("login_timeout", -1), ("login_timeout", 0), ("login_timeout", "nan"), ("login_port", 99999), ("login_port", 0)],
+)
+def test_numbers_that_make_no_sense(run: Run, module: t.Any, name: str, value: t.Any) -> None:
+    more = {"address": M1} if module is atlas_backend else {}
+    result = run(module, 1, **more, **{name: value})
+    assert result["failed"] is True and result["msg"].startswith(f"{name} is {value}, and has to be from")
+
+
+@pytest.mark.parametrize("name", ["timeout", "settle"])
+@pytest.mark.parametrize("value", ["nan", -1, "inf"])
+def test_waits_that_would_never_end(run: Run, name: str, value: t.Any) -> None:
+    result = run(atlas_backend, 1, address=M1, state="offline", **{name: value})
+    assert result["failed"] is True and result["msg"].startswith(f"{name} is {value}, and has to be from")
+
+
 def test_online_is_waited_for(run: Run) -> None:
     talk = recorded("admin_seq_offline_online")
     with replaying(talk.only(*talk.commands[2:]), 10) as server:
@@ -212,8 +247,8 @@ def test_present(run: Run) -> None:
 
 def test_present_in_check_mode(run: Run) -> None:
     with replaying(adding()) as server:
-        result = run(atlas_backend, server, address=NEW, type="ro", state="present", save=True, _ansible_check_mode=True)
-    assert result["actions"] == [f"add {NEW} (ro)", "save the configuration"] and told(server) == []
+        result = run(atlas_backend, server, address=NEW, type="ro", state="present", _ansible_check_mode=True)
+    assert result["actions"] == [f"add {NEW} (ro)"] and told(server) == []
 
 
 def test_present_needs_a_type_and_an_address(run: Run) -> None:
@@ -317,10 +352,10 @@ def test_what_was_changed_and_not_saved_is_saved(run: Run, config: Path) -> None
     assert "13307@3,127.0.0.1:13399\n" in config.read_text()
 
 
-def test_without_the_file_it_is_saved_only_when_something_changed(run: Run) -> None:
+def test_without_the_file_nobody_knows_whether_it_was_saved(run: Run) -> None:
     with replaying(adding_and_saving()) as server:
-        assert run(atlas_backend, server, address=NEW, type="ro", state="present", save=True)["actions"][1:] == ["save the configuration"]
-        assert run(atlas_backend, server, address=NEW, type="ro", state="present", save=True)["changed"] is False
+        result = run(atlas_backend, server, address=NEW, type="ro", state="present", save=True)
+    assert "config_file" in result["msg"] and server.heard == []
 
 
 def test_an_atlas_that_could_not_save_is_found_out(run: Run, config: Path) -> None:
@@ -347,7 +382,7 @@ def test_a_file_that_cannot_be_mended_later_stops_before_anything_is_told(run: R
 @pytest.mark.parametrize("state", ["online", "offline"])
 def test_offline_is_not_saved_so_saving_it_is_refused(run: Run, state: str) -> None:
     with replaying(recorded("admin_select_backends")) as server:
-        result = run(atlas_backend, server, address=M1, state=state, save=True)
+        result = run(atlas_backend, server, address=M1, state=state, save=True, config_file="/nowhere")
     assert "does not keep" in result["msg"] and server.heard == []
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -313,7 +314,7 @@ def test_the_reader_goes_offline_and_online_at_a_real_atlas(tmp_path: Path) -> N
         one = keeper(fake, memory, admin.port, RECORDED)
         for _turn in range(3):
             one.turn()
-        assert seen == ['{"offline": ["127.0.0.1:13307"]}']
+        assert seen == ['{"offline": ["127.0.0.1:13307"], "worked": true}']
         assert "SET OFFLINE 2" in admin.heard and "SET ONLINE 2" not in admin.heard
         # The daemon is restarted: it still knows that it was the agent.
         fake.looks = [recorded_look("offline", OK)]
@@ -321,7 +322,7 @@ def test_the_reader_goes_offline_and_online_at_a_real_atlas(tmp_path: Path) -> N
         for _turn in range(2):
             again.turn()
         assert admin.heard[-3:].count("SET ONLINE 2") == 1
-    assert memory.read_text() == '{"offline": []}'
+    assert memory.read_text() == '{"offline": [], "worked": true}'
     assert [(kind, details["action"]) for kind, details in fake.noted] == [
         ("done", "take the reader offline at the admin port (127.0.0.1:13307)"),
         ("done", "put the reader online again (127.0.0.1:13307)"),
@@ -351,7 +352,7 @@ def test_without_the_agent_it_only_looks(tmp_path: Path) -> None:
     for _turn in range(10):
         one.turn()
     assert (fake.restarted, fake.noted, one.state()[0]) == (0, [], "frozen")
-    assert not (tmp_path / "atlas.json").exists()
+    assert json.loads((tmp_path / "atlas.json").read_text())["offline"] == []
 
 
 def test_a_node_on_which_an_operation_works_is_left_alone(tmp_path: Path) -> None:
@@ -384,6 +385,19 @@ def test_a_hand_that_is_lost_is_said_once(tmp_path: Path) -> None:
     one.hands = fake.hands
     one.turn()
     assert (fake.restarted, one.status()["restarts"]) == (1, 1)
+
+
+@pytest.mark.parametrize("said", ["", "[]", "{}", '{"offline": 1}', '{"offline": [], "worked": "yes"}', '{"offline": []}'])
+def test_one_that_worked_before_a_boot_is_no_new_one(tmp_path: Path, said: str) -> None:
+    """It does not come back: nobody installs it, and its node must not count as well for ever."""
+    memory = tmp_path / "atlas.json"
+    memory.write_text(said)
+    assert not keeper(Fake(DEAD), memory).worked
+    keeper(Fake(WELL), memory).turn()
+    later = keeper(Fake(DEAD), memory)
+    assert later.worked
+    later.turn()
+    assert later.worked and keeper(Fake(DEAD), memory).worked
 
 
 @pytest.fixture

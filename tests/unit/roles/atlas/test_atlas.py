@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,15 @@ def test_there_is_one_account_and_no_way_to_a_second() -> None:
 
 @pytest.mark.parametrize(
     "word",
-    ["Type=simple", "Restart=always", "KillSignal=SIGINT", "User=atlas", "LogsDirectory=atlas\n", "ProtectSystem=strict", "LimitNOFILE=8192"],
+    [
+        "Type=simple", "Restart=always", "StartLimitIntervalSec=0\n", "RestartSec=1s\n", "KillSignal=SIGINT", "User=atlas", "LogsDirectory=atlas\n",
+        "Environment=LD_LIBRARY_PATH=/usr/local/mysql-proxy/lib\n", "ProtectSystem=strict", "LimitNOFILE=8192",
+    ],
 )
 def test_the_unit(word: str) -> None:
     text = rendered("etc/systemd/system/atlas.service.j2")
     assert word in text
-    assert "forking" not in text
+    assert "forking" not in text and "StartLimitBurst" not in text
 
 
 def test_logs_elsewhere_may_be_written() -> None:
@@ -145,3 +149,171 @@ def test_a_tree_may_end_with_a_slash(end: str) -> None:
     for found, right in (("/srv/atlas/bin/mysql-proxy", True), ("/srv/atlas/bin/mysql-proxyd", False)):
         templar = Templar(loader=DataLoader(), variables={"atlas_tree": f"/srv/atlas{end}", "__atlas_given": {"files": [{"path": found}]}})
         assert templar.evaluate_conditional(task["ansible.builtin.assert"]["that"]) is right
+
+
+def task(file: str, name: str) -> Any:
+    (found,) = (each for each in trusted("tasks", file) if each["name"] == name)
+    return found
+
+
+def templar(**known: Any) -> Templar:
+    return Templar(loader=DataLoader(), variables={**trusted("defaults", "main.yml"), **trusted("vars", "main.yml"), **GIVEN, **known})
+
+
+def holds(when: Any, **known: Any) -> bool:
+    return all(templar(**known).evaluate_conditional(one) for one in (when if isinstance(when, list) else [when]))
+
+
+def test_a_place_for_logs_is_made_where_systemd_does_not() -> None:
+    """Or its unit could not start, since what it names has to be there."""
+    said = {"path": "/srv/logs", "state": "directory", "owner": "atlas", "group": "atlas", "mode": "0750"}
+    assert templar(atlas_log_dir="/srv/logs").template(trusted("vars", "main.yml")["__atlas_log_directory"]) == [said]
+    assert templar().template(trusted("vars", "main.yml")["__atlas_log_directory"]) == []
+    assert "__atlas_log_directory" in task("configure.yml", "Configure")["tandem.lemp.files"]["files"]
+
+
+def test_its_own_libraries_are_missed_too_and_looked_for_where_the_unit_does() -> None:
+    ask, name = task("look_at_libraries.yml", "Ask the loader"), task("look_at_libraries.yml", "Name the missing ones")
+    assert templar(atlas_prefix="/opt/atlas").template(ask["environment"]["LD_LIBRARY_PATH"]) == "/opt/atlas/lib"
+    said = "/opt/atlas/bin/mysql-proxy:\n\tlibmysql-chassis.so.0 => not found\n\tlibc.so.6 => /lib/libc.so.6 (0x1)\n\tliblua5.1.so.0 => not found\n"
+    own = {"files": [{"path": "/opt/atlas/lib/libmysql-chassis.so.0"}]}
+    found = templar(__atlas_loader={"stdout": said}, __atlas_own=own).template(name["ansible.builtin.set_fact"]["__atlas_missing"])
+    assert found == ["liblua5.1.so.0", "libmysql-chassis.so.0"]
+
+
+def listed(directory: Path) -> dict[str, Any]:
+    """As the module find tells it."""
+    return {
+        "files": [
+            {
+                "path": str(path), "isdir": path.is_dir() and not path.is_symlink(), "islnk": path.is_symlink(),
+                "mode": f"{path.lstat().st_mode & 0o7777:04o}", **({} if path.is_symlink() or path.is_dir() else {"checksum": path.read_text()}),
+            }
+            for path in sorted(directory.rglob("*"))
+        ]
+    }  # fmt: skip
+
+
+def tree(directory: Path) -> Path:
+    """Unpacked under umask 077."""
+    for name, mode in (("bin/mysql-proxy", 0o700), ("lib/libx.so.0.0", 0o600)):
+        path = directory / name
+        path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+        path.write_text(name)
+        path.chmod(mode)
+    (directory / "lib" / "libx.so.0").symlink_to("libx.so.0.0")
+    return directory
+
+
+def test_a_link_that_is_missing_is_copied(tmp_path: Path) -> None:
+    given, there = tree(tmp_path / "given"), tree(tmp_path / "there")
+    when = task("install_tree.yml", "Copy the tree")["when"]
+
+    def copies() -> bool:
+        return holds(when, atlas_tree=str(given), atlas_prefix=str(there), __atlas_given=listed(given), __atlas_installed=listed(there))
+
+    assert not copies()
+    (there / "lib" / "libx.so.0").unlink()
+    assert copies()
+
+
+def test_a_tree_of_a_strict_umask_can_be_read_by_everybody(tmp_path: Path) -> None:
+    there = tree(tmp_path)
+    mend = task("install_tree.yml", "Let everybody read it")
+    known = {"ansible_check_mode": False, "atlas_prefix": str(there)}
+
+    def needed(copied: bool) -> bool:
+        more = {**known, "__atlas_placed": {"changed": copied}, "__atlas_installed": listed(there)}
+        return all(templar(**more, **mend["vars"]).evaluate_conditional(one) for one in mend["when"])
+
+    assert needed(False)
+    subprocess.run(templar(**known).template(mend["ansible.builtin.command"]["argv"]), check=True)
+    assert [f"{path.stat().st_mode & 0o777:o}" for path in (there / "bin", there / "bin" / "mysql-proxy", there / "lib" / "libx.so.0.0")] == [
+        "755", "755", "644",
+    ]  # fmt: skip
+    assert not needed(False) and needed(True)
+
+
+@pytest.mark.parametrize(("file", "changes"), [("install_tree.yml", "Copy the tree"), ("install_package.yml", "Install the deb")])
+def test_a_run_that_breaks_off_is_finished_by_the_next_one(file: str, changes: str) -> None:
+    """It finds nothing to install, and restarts Atlas, since the mark of the configuration is there."""
+    names = [each["name"] for each in trusted("tasks", file)]
+    assert names.index("Mark it") < names.index(changes)
+    mark = next(each for each in trusted("tasks", "mark.yml") if "ansible.builtin.copy" in each)["ansible.builtin.copy"]
+    path = templar(atlas_instance="shop").template(mark["dest"])
+    assert path == f"/run/tandem/pending/{templar(atlas_instance='shop').template(task('configure.yml', 'Configure')['tandem.lemp.files']['pending'])}"
+    (forget,) = (each for each in trusted("handlers", "main.yml") if "ansible.builtin.file" in each)
+    assert templar(atlas_instance="shop").template(forget["ansible.builtin.file"]["path"]) == path
+
+
+WELL = {"__atlas_package_format": "deb", "atlas_tree": "/srv/atlas"}
+
+
+def accepted(more: dict[str, Any]) -> bool:
+    known = {**WELL, **more}
+    return all(holds(each["ansible.builtin.assert"]["that"], **{**each.get("vars", {}), **known}) for each in trusted("tasks", "preflight.yml"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"atlas_event_threads": "4", "atlas_wait_timeout": "0", "atlas_proxy_port": "1234", "atlas_admin_port": "2345"},
+        {"atlas_tree": "/opt/atlas", "atlas_tree_on_node": True},
+        {"atlas_log_dir": "/srv/logs"},
+        {"atlas_writers": ["255.255.255.255:65535"], "atlas_readers": [{"address": "10.0.0.9:1"}]},
+        {"atlas_tree": "", "atlas_package": "/srv/atlas.deb", "atlas_checksum": "sha256:" + "0a1b" * 16},
+    ],
+    ids=str,
+)
+def test_what_is_right_is_accepted(more: dict[str, Any]) -> None:
+    assert accepted(more)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"atlas_proxy_address": "127.0.0.5"},  # applications are sent to 127.0.0.1
+        {"atlas_admin_address": "10.0.0.999"},
+        {"atlas_admin_address": "10.0.0.1\n"},
+        {"atlas_writers": ["999.1.1.1:3306"]},
+        {"atlas_writers": ["10.0.0.1:99999"]},
+        {"atlas_writers": ["10.0.0.1:0"]},
+        {"atlas_writers": ["10.0.0.1:3306\n"]},
+        {"atlas_readers": [{"address": "10.0.0.256:3306"}]},
+        {"atlas_instance": "main\n"},
+        {"atlas_user": "blog\n"},
+        {"atlas_admin_password": "x\n"},
+        {"atlas_charset": "utf8mb4\n"},
+        {"atlas_tree": "", "atlas_package": "/srv/atlas.deb", "atlas_checksum": "sha256:0a1b"},
+        {"atlas_tree": "", "atlas_package": "/srv/atlas.rpm"},
+        {"atlas_event_threads": "0"},
+        {"atlas_tree": "/home/anna/atlas", "atlas_tree_on_node": True},
+        {"atlas_tree": "/srv/../tmp/atlas", "atlas_tree_on_node": True},
+        {"atlas_prefix": "/root/atlas"},
+        {"atlas_log_dir": "/var/tmp/logs"},
+        {"atlas_log_dir": "/var/log/"},
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_refused(more: dict[str, Any]) -> None:
+    assert not accepted(more)
+
+
+LISTENING = """\
+LISTEN 0 128 127.0.0.1:1234 0.0.0.0:* users:(("mysql-proxy",pid=812,fd=9))
+LISTEN 0 128 10.0.0.1:2345 0.0.0.0:* users:(("mysql-proxy",pid=812,fd=8))
+MainPID={}"""
+
+
+@pytest.mark.parametrize(("pid", "well"), [("812", True), ("81", False), ("0", False), ("4711", False)])
+def test_another_atlas_at_its_ports_is_not_taken_for_it(pid: str, well: bool) -> None:
+    look = task("verify.yml", "Its own process listens")
+    said = LISTENING.format(pid)
+    known = {"__atlas_listens": {"stdout": said, "stdout_lines": said.splitlines()}, **look["vars"]}
+    assert holds(look["block"][0]["until"], **known) is well
+
+
+def test_a_distribution_of_rpms_has_names_too() -> None:
+    assert trusted("vars", "RedHat.yml")["__atlas_package_format"] == "rpm"
+    assert set(trusted("vars", "RedHat.yml")) == set(trusted("vars", "Debian.yml"))

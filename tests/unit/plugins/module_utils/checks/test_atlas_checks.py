@@ -17,7 +17,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.atlas.client import An
 from ansible_collections.tandem.lemp.plugins.module_utils.atlas.probe import Look
 from ansible_collections.tandem.lemp.plugins.module_utils.checks.atlas import AtlasFile, AtlasSeen, read_file
 from ansible_collections.tandem.lemp.plugins.module_utils.checks.judge import judge, merge
-from ansible_collections.tandem.lemp.plugins.module_utils.checks.model import Context, Seen
+from ansible_collections.tandem.lemp.plugins.module_utils.checks.model import Context, Row, Seen
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
 from ansible_collections.tandem.lemp.plugins.module_utils.inspection import SILENT, Inspection
 from ansible_collections.tandem.lemp.plugins.module_utils.pair import see
@@ -31,6 +31,10 @@ WELL = AtlasSeen(Look(OK, BACKENDS, 1, OK, {WRITER: OK, READER: OK}, OK, OK), (W
 
 
 def rows(atlas: AtlasSeen | None, here: str = "server1") -> dict[str, str]:
+    return {row.check: row.state for row in judged(atlas, here)}
+
+
+def judged(atlas: AtlasSeen | None, here: str = "server1") -> list[Row]:
     """The rows about Atlas, of a pair whose databases are silent: these need none."""
     state, more = ServerState(state=UNKNOWN, reason="timed out"), Inspection(access=SILENT, reason="timed out")
     nodes = {name: Node(name, "192.0.2.11", state) for name in ("server1", "server2")}
@@ -39,7 +43,7 @@ def rows(atlas: AtlasSeen | None, here: str = "server1") -> dict[str, str]:
     context = Context(Seen(nodes[here], more), Seen(nodes[there], more), pair, atlas=atlas)
     found = [row for row in judge(context) if row.check.startswith("atlas-")]
     assert all(row.nodes == (here,) for row in found), "of the other node nothing is said"
-    return {row.check: row.state for row in found}
+    return found
 
 
 def wrong(atlas: AtlasSeen) -> dict[str, str]:
@@ -96,6 +100,26 @@ FAULTS: dict[str, tuple[Callable[[], AtlasSeen], dict[str, str]]] = {
 def test_a_fault_is_named(name: str) -> None:
     made, expected = FAULTS[name]
     assert wrong(made()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "expected"),
+    [
+        ("writer offline", "atlas-up", "playbooks/unfence.yml -e node=PRIMARY -e drivers=atlas,read_only."),
+        ("reader down", "atlas-up", "See atlas-servers."),
+        ("dead", "atlas-answers", "See journalctl -u atlas-shop; systemctl restart atlas-shop."),
+        ("two accounts", "atlas-account", "systemctl restart atlas-shop: its file has one."),
+        ("no reader", "atlas-backends", "systemctl restart atlas-shop: its file has the right ones."),
+    ],
+)
+def test_a_remedy_names_what_there_is(name: str, check: str, expected: str) -> None:
+    found = judged(replace(FAULTS[name][0](), unit="atlas-shop"))
+    assert [row.remedy for row in found if row.check == check] == [expected]
+
+
+def test_no_fence_has_taken_a_reader_offline() -> None:
+    (row,) = (each for each in judged(replace(backend(2, "offline")(), unit="atlas-shop")) if each.check == "atlas-up")
+    assert "unfence" not in row.remedy and row.remedy.endswith("state=online, or systemctl restart atlas-shop.")
 
 
 def test_two_nodes_are_one_report() -> None:

@@ -41,12 +41,14 @@ def load(tmp_path: Path, **more: Any) -> HandConfig:
 
 def test_a_pair_without_atlas(tmp_path: Path) -> None:
     assert load(tmp_path).atlas == load(tmp_path, atlas=[]).atlas == ()
+    assert load(tmp_path).atlas_application is load(tmp_path, atlas_application=None).atlas_application is None
 
 
 def test_the_admin_ports_of_both_nodes(tmp_path: Path) -> None:
     found = load(tmp_path, atlas=ATLAS)
     assert found.atlas[0] == AtlasPort("198.51.100.11", 2345, "tandem", "secret three")
     assert len(found.atlas) == 2
+    assert load(tmp_path, atlas_application=ATLAS[0]).atlas_application == found.atlas[0]
     assert "secret" not in repr(found)
 
 

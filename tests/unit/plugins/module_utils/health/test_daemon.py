@@ -31,6 +31,11 @@ KEY = b"a shared secret of the pair"
 ADDRESSES = {"node-a": "127.0.1.1", "node-b": "127.0.1.2"}
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "STATE", tmp_path)
+
+
 def free_port(kind: socket.SocketKind) -> int:
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("127.0.0.1", 0))
@@ -364,5 +369,21 @@ def test_an_atlas_without_its_secrets_is_not_watched_and_the_daemon_goes_on(tmp_
         found = Daemon(dataclasses.replace(node.config, atlas=settings), KEY)
         assert found.atlas is None and "atlas" not in found.status()
         assert "Atlas is not watched" in caplog.text
+    finally:
+        node.page.kill()
+
+
+def test_what_is_known_of_an_atlas_survives_a_boot_and_not_the_atlas(tmp_path: Path) -> None:
+    """Without an agent too. One that comes later is new."""
+    memory, secrets = daemon.STATE / "atlas.json", tmp_path / "secrets.json"
+    secrets.write_text('{"admin_password": "x", "password": "x"}')
+    settings = AtlasSettings(("127.0.0.1", 1), "tandem", ("127.0.0.1", 1), "blog", SERVERS, 1, str(secrets))
+    node = Node(tmp_path / "a", "node-a", free_port(socket.SOCK_DGRAM))
+    memory.write_text('{"offline": [], "worked": true}')
+    try:
+        found = Daemon(dataclasses.replace(node.config, atlas=settings), KEY)
+        assert found.atlas is not None and found.atlas.worked
+        assert Daemon(node.config, KEY).atlas is None
+        assert not memory.exists()
     finally:
         node.page.kill()

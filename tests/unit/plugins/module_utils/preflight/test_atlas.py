@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.tandem.lemp.plugins.module_utils.preflight.atlas import check_machine
 from ansible_collections.tandem.lemp.plugins.module_utils.preflight.judge import inventory_faults
 
 from .test_inventory_faults import JUNK, SITE, faults, good
 
 ATLAS = {"tandem_sql_proxy": "atlas", "tandem_secret_atlas": "pW4yB6dF8hK0mQ2s", "tandem_atlas_tree": "/srv/atlas"}
+CHECKSUM = "sha256:" + "0a1b" * 16
 URL = "https://packages.example.com/atlas.deb"
 
 
@@ -29,7 +31,7 @@ def with_atlas(**more: Any) -> dict[str, dict[str, Any]]:
 
 def test_a_tree_or_a_package_is_enough() -> None:
     assert faults(with_atlas()) == []
-    assert faults(with_atlas(tandem_atlas_tree="", tandem_atlas_package=URL, tandem_atlas_checksum="sha256:0a1b")) == []
+    assert faults(with_atlas(tandem_atlas_tree="", tandem_atlas_package=URL, tandem_atlas_checksum=CHECKSUM)) == []
 
 
 def test_nothing_is_asked_of_a_pair_without_it() -> None:
@@ -44,6 +46,11 @@ def test_nothing_is_asked_of_a_pair_without_it() -> None:
         ({"tandem_atlas_package": "/srv/atlas.deb"}, "are both set."),
         ({"tandem_atlas_tree": "", "tandem_atlas_package": URL}, "tandem_atlas_checksum is not set."),
         ({"tandem_atlas_tree": "", "tandem_atlas_package": URL, "tandem_atlas_checksum": "0a1b"}, "Write it as sha256:HEX"),
+        ({"tandem_atlas_tree": "", "tandem_atlas_package": URL, "tandem_atlas_checksum": "sha256:0a1b"}, "Write it as sha256:HEX"),
+        ({"tandem_atlas_tree": "", "tandem_atlas_package": "/srv/atlas.zip"}, "ends neither with .deb nor with .rpm"),
+        ({"tandem_atlas_tree": "/home/anna/atlas", "tandem_atlas_tree_on_node": True}, "does not see /home."),
+        ({"tandem_atlas_tree": "/srv/../var/tmp/atlas/", "tandem_atlas_tree_on_node": True}, "does not see /var/tmp."),
+        ({"atlas_admin_port": 345}, "atlas_admin_port is 345, and Atlas is not root."),
         ({"tandem_secret_atlas": ""}, "tandem_secret_atlas is not set."),
         ({"tandem_secret_atlas": "pW4yB6dF 8hK0mQ2s"}, "tandem_secret_atlas holds a blank"),
         ({"tandem_secret_atlas": "pW4yB6dF\\8hK0mQ2s"}, "tandem_secret_atlas holds a blank"),
@@ -58,6 +65,44 @@ def test_nothing_is_asked_of_a_pair_without_it() -> None:
 def test_what_cannot_work_is_one_clear_fault(more: dict[str, Any], expected: str) -> None:
     found = faults(with_atlas(**more))
     assert len(found) == 1 and expected in found[0], found
+
+
+def test_what_is_seen_by_its_unit_is_fine() -> None:
+    assert faults(with_atlas(tandem_atlas_tree="/homes/atlas", tandem_atlas_tree_on_node=True)) == []
+    assert faults(with_atlas(tandem_atlas_tree="/home/anna/atlas")) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "looked_for"),
+    [
+        ({}, "/srv/atlas/bin/mysql-proxy"),
+        ({"tandem_atlas_tree": "/srv/atlas/"}, "/srv/atlas/bin/mysql-proxy"),
+        ({"tandem_atlas_tree_on_node": True}, ""),
+        ({"tandem_atlas_tree": "", "tandem_atlas_package": "/srv/atlas.deb"}, "/srv/atlas.deb"),
+        ({"tandem_atlas_tree": "", "tandem_atlas_package": "files/atlas.deb"}, ""),
+        ({"tandem_atlas_tree": "", "tandem_atlas_package": URL, "tandem_atlas_checksum": CHECKSUM}, ""),
+        ({"tandem_sql_proxy": "haproxy"}, ""),
+    ],
+    ids=str,
+)
+def test_what_is_copied_has_to_be_here(more: dict[str, Any], looked_for: str) -> None:
+    """It would be found out when the database and HAProxy have been worked on already."""
+    asked: list[str] = []
+
+    def is_file(path: str) -> bool:
+        asked.append(path)
+        return False
+
+    found = [str(fault) for fault in inventory_faults(with_atlas(**more), is_file=is_file)]
+    assert asked == ([looked_for] if looked_for else [])
+    assert len(found) == len(asked) and all("on this machine" in fault for fault in found)
+
+
+def test_debian_takes_no_rpm() -> None:
+    variables = with_atlas(tandem_atlas_package="/srv/atlas.rpm")["node-a"]
+    assert "Debian takes no rpm" in " ".join(map(str, check_machine("node-a", variables, "debian")))
+    assert list(check_machine("node-a", variables, "rocky")) == []
+    assert list(check_machine("node-a", {**variables, "tandem_sql_proxy": "haproxy"}, "debian")) == []
 
 
 def test_two_sites_with_databases_need_another_proxy() -> None:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from ansible_collections.tandem.lemp.plugins.module_utils.machine import listeners
+from ansible_collections.tandem.lemp.plugins.module_utils.machine import atlas_units, listeners
 from ansible_collections.tandem.lemp.plugins.module_utils.preflight import ports
 
 # ss -Hltnp of Debian 12, as root.
@@ -66,3 +67,23 @@ def test_an_atlas_that_serves_is_left_by_its_own_playbook() -> None:
     (told,) = faults(*serving, tandem_sql_proxy="haproxy")
     assert "127.0.0.1:1234 and 127.0.0.1:2345" in told and "leave_atlas.yml" in told
     assert faults(("127.0.0.1", 6446, "haproxy"), tandem_sql_proxy="haproxy") == []
+
+
+def test_one_that_is_dead_is_left_in_the_same_way(tmp_path: Path) -> None:
+    """On both nodes: nobody listens, and it would be started again at the next boot."""
+    (tmp_path / "atlas-main.service").write_text("[Service]\nExecStart=/usr/local/mysql-proxy/bin/mysql-proxy --defaults-file=main.cnf\n")
+    (tmp_path / "atlas-weather.service").write_text("[Service]\nExecStart=/opt/weather\n")
+    units = atlas_units(str(tmp_path))
+    assert units == ["atlas-main.service"]
+    (told,) = map(str, ports.check("node-a", {**NODE, "tandem_sql_proxy": "haproxy"}, [], units))
+    assert "is set up here (atlas-main.service)" in told and "leave_atlas.yml" in told
+    assert list(ports.check("node-a", {**NODE, "tandem_sql_proxy": "atlas"}, [], units)) == []
+
+
+def test_a_stranger_at_a_port_of_atlas() -> None:
+    strangers = [("127.0.0.1", 1234, "java"), ("198.51.100.11", 2345, "java"), ("127.0.0.1", 6448, "java")]
+    assert faults(*strangers, tandem_sql_proxy="haproxy") == []
+    assert [fault.partition(",")[0] for fault in faults(*strangers, tandem_sql_proxy="atlas")] == [
+        f"node-a: java listens on port {port}" for port in (1234, 2345, 6448)
+    ]
+    assert faults(("*", 1234, "java"), tandem_sql_proxy="atlas", atlas_proxy_port=11234) == []

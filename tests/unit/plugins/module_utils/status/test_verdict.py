@@ -279,9 +279,15 @@ def test_what_atlas_does_not_use_is_said() -> None:
     how, found = judged(with_atlas(rw="offline", ro="down"))
     assert how is State.DEGRADED
     assert found == [
-        "node-b: 127.0.0.1:6446, to which Atlas sends writes, is offline. Mend: playbooks/unfence.yml -e drivers=atlas,read_only.",
+        "node-b: 127.0.0.1:6446, to which Atlas sends writes, is offline."
+        " Mend: playbooks/unfence.yml -e node=node-a -e drivers=atlas,read_only.",
         "node-b: 127.0.0.1:6448, to which Atlas sends reads, is down.",
     ]
+
+
+def test_no_fence_has_taken_a_reader_offline() -> None:
+    (found,) = judged(with_atlas(ro="offline"))[1]
+    assert "unfence" not in found and "state=online, or systemctl restart 'atlas-*' on node-b." in found
 
 
 def test_a_silent_atlas_is_said_once() -> None:
