@@ -145,6 +145,9 @@ def _one(site: dict[str, Any], title: str, taken: dict[int, str]) -> Iterator[Fa
             if not found and not _matches(_SYNC, path):
                 found = [_fault(f"{title}: sync {path!r} holds a character that cannot be synchronised.", "Use letters, digits and . _ -, no dot at the end.")]
             yield from found
+    excludes = site.get("sync_excludes") or []
+    if not isinstance(excludes, list) or not all(isinstance(each, str) and each for each in excludes):
+        yield _fault(f"{title}: sync_excludes is not a list of texts.", "Write one with a leading dash per name, in quotes.")
     yield from _database(site.get("database"), title)
     application = site.get("application", "none")
     if application not in APPLICATIONS:

@@ -172,6 +172,8 @@ SITES = [
     ({"sync": ["/srv/blog/a."]}, "holds a character that cannot be synchronised"),
     ({"sync": ["/srv/a", "/srv/a/b"]}, "one of which holds the other"),
     ({"sync": "/srv/a"}, "sync is not a list"),
+    ({"sync_excludes": "*.tmp"}, "sync_excludes is not a list of texts"),
+    ({"sync_excludes": ["*.tmp", 2024]}, "sync_excludes is not a list of texts"),
     ({"databse": {}}, "unknown key databse. Did you mean database?"),
     (
         {"database": {"name": "blog", "user": "root", "password": "vz6Yd0qTjw2mXk4L"}},
@@ -353,7 +355,7 @@ JUNK = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-SITE_JUNK = st.dictionaries(st.sampled_from([*SITE, "other"]), JUNK, max_size=8)
+SITE_JUNK = st.dictionaries(st.sampled_from([*SITE, "sync_excludes", "php", "params", "other"]), JUNK, max_size=8)
 
 
 @settings(max_examples=200)
