@@ -137,6 +137,8 @@ def _one(site: dict[str, Any], title: str, taken: dict[int, str]) -> Iterator[Fa
             yield _fault(f"{title} has the unknown key {key}.", did_you_mean(str(key), SITE_KEYS))
     if site.get("name") and not _matches(_NAME, site["name"]):
         yield _fault(f"{title}: the name has to be lower-case letters, digits and dashes.", "It names files and pools.")
+    elif site.get("name") == "global":
+        yield _fault(f"{title}: that is php-fpm's name for what is no pool.", "Choose another name.")
     yield from _names(site.get("server_names"), title)
     yield from _account(site.get("user"), title)
     yield from _port(site.get("php_port"), title, taken)

@@ -96,3 +96,10 @@ def test_what_php_would_change_is_refused_before_anything_is_installed(php: dict
 def test_everything_else_is_taken(php: dict[str, Any] | None) -> None:
     task = load("tasks/preflight.yml")[0]
     assert told(php_fpm_sites=[{**SITE, "php": php}]).template(task["vars"]["__php_fpm_unwritable"]) == []
+
+
+@pytest.mark.parametrize(("name", "taken"), [("shop", True), ("global-shop", True), ("global", False)])
+def test_no_pool_has_the_name_of_what_is_no_pool(name: str, taken: bool) -> None:
+    conditions = load("tasks/preflight.yml")[1]["ansible.builtin.assert"]["that"]
+    known = told(php_fpm_sites=[{**SITE, "name": name}], __php_fpm_version="8.4")
+    assert all(known.evaluate_conditional(condition) for condition in conditions) is taken

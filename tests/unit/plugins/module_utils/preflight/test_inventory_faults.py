@@ -145,6 +145,7 @@ def test_a_variable_that_is_not_set_is_named_once_with_the_place_to_set_it(name:
 
 SITES = [
     ({"name": "Blog!"}, "the name has to be lower-case letters"),
+    ({"name": "global"}, "site global: that is php-fpm's name for what is no pool"),
     ({"server_names": []}, "site blog has no server_names."),
     ({"server_names": ["http://blog.example.com/"]}, "is not a host name"),
     ({"user": "www-data"}, "user www-data belongs to the system"),
