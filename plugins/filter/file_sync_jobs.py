@@ -44,6 +44,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
+
 _METHODS = ("rsync", "unison")
 _LONGEST = 64  # what the program takes for a name
 
@@ -58,6 +60,14 @@ def _short(name: str, root: str, unique: bool = True) -> str:
         return name
     digest = hashlib.sha256(root.encode()).hexdigest()[:8]
     return f"{name[: _LONGEST - 9].rstrip('-.')}-{digest}"
+
+
+def _excludes(site: Mapping[str, Any]) -> list[str]:
+    """What stays where it is. A text taken for a list would be its letters, and the * among them everything."""
+    excludes = site.get("sync_excludes") or []
+    if not isinstance(excludes, list) or not all(isinstance(each, str) and each for each in excludes):
+        raise AnsibleFilterError(f"file_sync_jobs: sync_excludes of site {site['name']} is not a list of texts. Write one with a leading dash per name.")
+    return list(excludes)
 
 
 def file_sync_jobs(sites: Iterable[Mapping[str, Any]], method: str) -> list[dict[str, Any]]:
@@ -75,7 +85,7 @@ def file_sync_jobs(sites: Iterable[Mapping[str, Any]], method: str) -> list[dict
             "method": method,
             "user": site["user"],
             "root": root,
-            "excludes": list(site.get("sync_excludes") or []),
+            "excludes": _excludes(site),
         }
         for name, full, (site, root) in zip(short, long, pairs, strict=True)
     ]

@@ -47,6 +47,7 @@ class Entry:
     sensitive: bool = False
     prune: tuple[str, ...] = ()
     keep_behind_link: bool = False
+    keep_mode: bool = False
 
     @property
     def data(self) -> bytes:
@@ -147,8 +148,11 @@ def compare(places: Places, entry: Entry, check: bool = False) -> Change | None:
     uid, owner_known = number(entry.owner, "user", entry.path, check)
     gid, group_known = number(entry.group, "group", entry.path, check)
     there = seen.kind == entry.state
+    kept = there and entry.keep_mode and entry.state == "directory"
+    if kept:
+        gid, group_known = None, True
     usual = 0o755 if entry.state == "directory" else 0o644
-    mode = entry.mode if entry.mode is not None else seen.mode if there else usual
+    mode = entry.mode if entry.mode is not None and not kept else seen.mode if there else usual
     content = not there or (entry.state == "file" and seen.data != entry.data)
     attributes = there and (
         not (owner_known and group_known) or uid not in (None, seen.uid) or gid not in (None, seen.gid) or mode != seen.mode

@@ -87,6 +87,11 @@ options:
             instead of refused.
         type: bool
         default: false
+      keep_mode:
+        description:
+          - For V(files[].state=directory). The group and the mode are those of a new one; one that is there keeps its own.
+        type: bool
+        default: false
   validate:
     description:
       - Command that says whether all changes together are good, for files that only make sense together.
@@ -172,6 +177,7 @@ ENTRY: dict[str, t.Any] = {
     "sensitive": {"type": "bool", "default": False},
     "prune": {"type": "list", "elements": "str", "default": []},
     "keep_behind_link": {"type": "bool", "default": False},
+    "keep_mode": {"type": "bool", "default": False},
 }
 
 
@@ -198,6 +204,7 @@ def entry_of(params: dict[str, t.Any]) -> Entry:
         sensitive=params["sensitive"],
         prune=tuple(params["prune"]),
         keep_behind_link=params["keep_behind_link"],
+        keep_mode=params["keep_mode"],
     )
 
 

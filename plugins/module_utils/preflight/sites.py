@@ -90,6 +90,12 @@ _HOST = re.compile(r"_|(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a
 _SYNC = re.compile(r"/[A-Za-z0-9/._-]*[A-Za-z0-9_-]")
 _DATABASE = re.compile(r"[A-Za-z0-9_]{1,64}")
 _DATABASE_USER = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+# What php-fpm puts something else for, even in quotes, and what would end a line.
+_PHP_REPLACES = re.compile(r"\$\{|\$pool|[\x00-\x1f\x7f]")
+_PHP_REPLACES_VARIABLE = re.compile(r"^$|^\$|" + _PHP_REPLACES.pattern)
+_NGINX_REPLACES = re.compile(r'[$"\\\x00-\x1f\x7f]')
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SETTING = re.compile(r"[A-Za-z0-9_.]+")
 _SYSTEM_SCHEMAS = ("mysql", "sys", "information_schema", "performance_schema")
 _OTHERS_SCHEMAS = {
     "test": "MariaDB lets anybody write to a schema of that name, wherever it came with the server",
@@ -131,6 +137,8 @@ def _one(site: dict[str, Any], title: str, taken: dict[int, str]) -> Iterator[Fa
             yield _fault(f"{title} has the unknown key {key}.", did_you_mean(str(key), SITE_KEYS))
     if site.get("name") and not _matches(_NAME, site["name"]):
         yield _fault(f"{title}: the name has to be lower-case letters, digits and dashes.", "It names files and pools.")
+    elif site.get("name") == "global":
+        yield _fault(f"{title}: that is php-fpm's name for what is no pool.", "Choose another name.")
     yield from _names(site.get("server_names"), title)
     yield from _account(site.get("user"), title)
     yield from _port(site.get("php_port"), title, taken)
@@ -145,7 +153,12 @@ def _one(site: dict[str, Any], title: str, taken: dict[int, str]) -> Iterator[Fa
             if not found and not _matches(_SYNC, path):
                 found = [_fault(f"{title}: sync {path!r} holds a character that cannot be synchronised.", "Use letters, digits and . _ -, no dot at the end.")]
             yield from found
+    excludes = site.get("sync_excludes") or []
+    if not isinstance(excludes, list) or not all(isinstance(each, str) and each for each in excludes):
+        yield _fault(f"{title}: sync_excludes is not a list of texts.", "Write one with a leading dash per name, in quotes.")
     yield from _database(site.get("database"), title)
+    yield from _texts(site.get("params"), f"{title}: params", _VARIABLE, _NGINX_REPLACES, "no $, no double quote, no backslash and no end of a line")
+    yield from _php(site.get("php"), title)
     application = site.get("application", "none")
     if application not in APPLICATIONS:
         yield _fault(
@@ -158,6 +171,32 @@ def _one(site: dict[str, Any], title: str, taken: dict[int, str]) -> Iterator[Fa
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _php(php: Any, title: str) -> Iterator[Fault]:
+    if not php:
+        return
+    if not isinstance(php, dict):
+        yield _fault(f"{title}: php is not a mapping.", "Its keys are in the README of the role php_fpm.")
+        return
+    allowed = "no ${, no $pool and no end of a line"
+    yield from _texts(php.get("environment"), f"{title}: environment", _VARIABLE, _PHP_REPLACES_VARIABLE, f"something, no $ at its begin, {allowed}")
+    yield from _texts(php.get("settings"), f"{title}: settings", _SETTING, _PHP_REPLACES, allowed)
+    yield from _texts({"session_path": php.get("session_path") or ""}, f"{title}: php", _SETTING, _PHP_REPLACES, allowed)
+
+
+def _texts(values: Any, where: str, names: re.Pattern[str], refused: re.Pattern[str], allowed: str) -> Iterator[Fault]:
+    """What is written into another program's configuration. The values may be secret."""
+    if not values:
+        return
+    if not isinstance(values, dict):
+        yield _fault(f"{where} is not a mapping.", "Write a name and a value on each line.")
+        return
+    for name, value in values.items():
+        if not _matches(names, name):
+            yield _fault(f"{where}: {name!r} is not a name that can be set.", "Use letters, digits and _.")
+        elif not isinstance(value, (str, int, float)) or refused.search(str(value)):
+            yield _fault(f"{where}: {name} cannot be written as it is.", f"It holds {allowed}.")
 
 
 def _names(names: Any, title: str) -> Iterator[Fault]:

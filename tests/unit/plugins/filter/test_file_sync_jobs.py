@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from ansible.errors import AnsibleFilterError
 
 from ansible_collections.tandem.lemp.plugins.filter.file_sync_jobs import file_sync_jobs
 
@@ -38,6 +39,13 @@ def test_no_name_is_too_long_or_given_twice():
     assert len(set(names)) == len(roots)
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name) for name in names), names
     assert names == [job["name"] for job in file_sync_jobs([{**BLOG, "sync": roots}], "rsync")]
+
+
+@pytest.mark.parametrize("excludes", ["*.tmp", ["*.tmp", 2024], [""], {"*.tmp": True}], ids=str)
+def test_a_text_is_no_list_of_its_letters(excludes):
+    """'*' alone would keep everything from being synchronised."""
+    with pytest.raises(AnsibleFilterError, match="sync_excludes of site blog is not a list of texts"):
+        file_sync_jobs([{**BLOG, "sync_excludes": excludes}], "rsync")
 
 
 @pytest.mark.parametrize("method", ["none", "drbd_ocfs2"])

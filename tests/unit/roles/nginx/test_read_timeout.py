@@ -5,39 +5,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[4]
-ROLE = ROOT / "roles" / "nginx"
-SITE = {"name": "shop", "server_names": ["shop.example.com"], "root": "/srv/www/shop", "php_port": 9001}
-
-
-def rendered(**site: Any) -> str:
-    """The server of a site, as the role writes it with its defaults."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True)
-    environment.filters["comment"] = "# {}".format
-    known = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
-    own = {"ansible_managed": "managed", "nginx_php_addresses": ["192.0.2.11", "192.0.2.12"], "__nginx_ipv6": True, "__nginx_http2_directive": True}
-    text: str = environment.get_template("etc/nginx/sites-enabled/tandem-site.conf.j2").render({**known, **own, "item": {**SITE, **site}})
-    return text
 
 
 @pytest.mark.parametrize(("php", "line"), [({"request_timeout": 300}, "fastcgi_read_timeout 305s;"), ({"request_timeout": "10"}, "fastcgi_read_timeout 15s;")])
-def test_a_site_with_a_limit_of_its_own_is_waited_for_a_bit_longer(php: dict[str, Any], line: str) -> None:
+def test_a_site_with_a_limit_of_its_own_is_waited_for_a_bit_longer(php: dict[str, Any], line: str, rendered: Callable[..., str]) -> None:
     assert line in rendered(php=php)
 
 
 @pytest.mark.parametrize("site", [{}, {"php": {}}, {"php": {"memory_limit": "256M"}}, {"php": {"request_timeout": 0}}, {"php": {"request_timeout": None}}])
-def test_another_site_has_what_all_have(site: dict[str, Any]) -> None:
+def test_another_site_has_what_all_have(site: dict[str, Any], rendered: Callable[..., str]) -> None:
     assert "fastcgi_read_timeout" not in rendered(**site)
 
 
-def test_what_the_site_says_itself_is_not_said_twice() -> None:
+def test_what_the_site_says_itself_is_not_said_twice(rendered: Callable[..., str]) -> None:
     assert rendered(php={"request_timeout": 300}, extra_config="fastcgi_read_timeout 400s;").count("fastcgi_read_timeout") == 1
 
 

@@ -145,6 +145,7 @@ def test_a_variable_that_is_not_set_is_named_once_with_the_place_to_set_it(name:
 
 SITES = [
     ({"name": "Blog!"}, "the name has to be lower-case letters"),
+    ({"name": "global"}, "site global: that is php-fpm's name for what is no pool"),
     ({"server_names": []}, "site blog has no server_names."),
     ({"server_names": ["http://blog.example.com/"]}, "is not a host name"),
     ({"user": "www-data"}, "user www-data belongs to the system"),
@@ -172,6 +173,20 @@ SITES = [
     ({"sync": ["/srv/blog/a."]}, "holds a character that cannot be synchronised"),
     ({"sync": ["/srv/a", "/srv/a/b"]}, "one of which holds the other"),
     ({"sync": "/srv/a"}, "sync is not a list"),
+    ({"sync_excludes": "*.tmp"}, "sync_excludes is not a list of texts"),
+    ({"sync_excludes": ["*.tmp", 2024]}, "sync_excludes is not a list of texts"),
+    ({"params": ["A=b"]}, "site blog: params is not a mapping"),
+    ({"params": {"API_KEY": "a$b"}}, "site blog: params: API_KEY cannot be written as it is. It holds no $"),
+    ({"params": {"API_KEY": 'a"b'}}, "site blog: params: API_KEY cannot be written as it is"),
+    ({"params": {"API_KEY": None}}, "site blog: params: API_KEY cannot be written as it is"),
+    ({"params": {"API KEY": "a"}}, "site blog: params: 'API KEY' is not a name that can be set"),
+    ({"php": "memory_limit=1G"}, "site blog: php is not a mapping"),
+    ({"php": {"environment": {"SECRET": "a${HOME}b"}}}, "site blog: environment: SECRET cannot be written as it is. It holds something, no $ at its begin"),
+    ({"php": {"environment": {"SECRET": "$ecret"}}}, "site blog: environment: SECRET cannot be written as it is"),
+    ({"php": {"environment": {"SECRET": "a\nb"}}}, "site blog: environment: SECRET cannot be written as it is"),
+    ({"php": {"environment": {"SECRET": ""}}}, "site blog: environment: SECRET cannot be written as it is"),
+    ({"php": {"settings": {"user_agent": "a$pool"}}}, "site blog: settings: user_agent cannot be written as it is"),
+    ({"php": {"session_path": "tcp://${HOST}"}}, "site blog: php: session_path cannot be written as it is"),
     ({"databse": {}}, "unknown key databse. Did you mean database?"),
     (
         {"database": {"name": "blog", "user": "root", "password": "vz6Yd0qTjw2mXk4L"}},
@@ -197,6 +212,18 @@ def test_a_site_that_cannot_be_served(change: dict[str, Any], expected: str) -> 
         variables["tandem_sites"][0].update(change)
     found = faults(nodes)
     assert sum(expected in fault for fault in found) == 1, found
+
+
+def test_values_with_quotes_and_the_like_are_no_fault_in_php() -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_sites"][0].update(
+            {
+                "params": {"A": "it's; {x}", "B": 5},
+                "php": {"environment": {"A": 'a"b\\c$5', "B": 5}, "settings": {"error_reporting": "E_ALL & ~E_NOTICE", "x.y": 'a;"b"', "z": True}},
+            }
+        )
+    assert faults(nodes) == []
 
 
 @pytest.mark.parametrize(
@@ -353,7 +380,7 @@ JUNK = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-SITE_JUNK = st.dictionaries(st.sampled_from([*SITE, "other"]), JUNK, max_size=8)
+SITE_JUNK = st.dictionaries(st.sampled_from([*SITE, "sync_excludes", "php", "params", "other"]), JUNK, max_size=8)
 
 
 @settings(max_examples=200)
