@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -21,5 +22,5 @@ def test_no_profile_of_the_host_confines_a_node(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(nodes, "podman", lambda *words, **_more: said.append(words) or "")
     nodes._create_node(nodes.Lab("unit", 99), node, "image")
     (made,) = (words for words in said if words[0] == "create")
-    options = [value for option, value in zip(made, made[1:], strict=False) if option == "--security-opt"]
+    options = [value for option, value in itertools.pairwise(made) if option == "--security-opt"]
     assert options == ["apparmor=unconfined", "unmask=/proc/sys"]

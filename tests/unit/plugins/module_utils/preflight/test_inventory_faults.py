@@ -117,6 +117,10 @@ BOTH = [
     ("tandem_secret_operator", 1234567890123456, "is not a text: put it in quotes"),
     ("tandem_secret_operator", "aB3dE5gH7jK9mN1p", "tandem_secret_replication and tandem_secret_operator are the same"),
     ("tandem_secret_operator", "", "tandem_secret_operator is not set."),
+    ("tandem_secret_operator", "aB3dE5gH7jK9m\u00fc1p", "tandem_secret_operator holds a letter that is not ASCII"),
+    ("tandem_secret_monitor", " hJ5lN7pR9tV1xZ3b", "tandem_secret_monitor holds a letter that is not ASCII, or begins or ends with a blank"),
+    ("tandem_secret_monitor", "'hJ5lN7pR9tV1xZ3b'", "begins or ends with a blank or a quotation mark"),
+    ("tandem_secret_heartbeat", "kM8oQ0sU2wY4a", "tandem_secret_heartbeat has 13 characters, which is fewer than 16."),
     ("tandem_outside_vpi", "192.0.2.9", "not a variable of this collection. Did you mean tandem_outside_vip?"),
     ("tandem_tls", "files", "site blog: tandem_tls is files, and there is no tls_certificate."),
     ("tandem_sites", {"blog": SITE}, "tandem_sites is not a list."),
@@ -216,6 +220,31 @@ def test_a_push_from_one_node_and_uploads_on_either(files: str, balance: str, sy
         variables["tandem_sites"][0].update({"balance": balance, **({} if sync else {"sync": []})})
     assert [fault for fault in faults(nodes) if "uploads on the node that is not active would be deleted" in fault] == faults(nodes)
     assert len(faults(nodes)) == refused
+
+
+@pytest.mark.parametrize(("engine", "length", "refused"), [("mysql", 32, False), ("mysql", 33, True), ("mariadb", 33, False)])
+def test_a_password_that_mysql_does_not_take_from_a_replica(engine: str, length: int, refused: bool) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_database_engine"] = engine
+        variables["tandem_secret_replication"] = ("aB3dE5gH7jK9mN1p" * 3)[:length]
+    assert [fault for fault in faults(nodes) if "has 33 characters; MySQL takes no password of a source of more than 32" in fault] == faults(nodes)
+    assert len(faults(nodes)) == refused
+
+
+@pytest.mark.parametrize("secret", ["aB3d 'E5\"gH7 j#K;9=m%N", "=aB3dE5gH7jK9mN1p", "\\aB3dE5gH7jK9mN1p\\"])
+def test_any_other_character_is_fine_in_a_secret(secret: str) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_secret_monitor"] = secret
+    assert faults(nodes) == []
+
+
+def test_a_sites_password_may_hold_any_letter() -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_sites"][0]["database"]["password"] = "'pa\u00dfwort mit \u20ac\""
+    assert faults(nodes) == []
 
 
 def test_two_sites_share_nothing() -> None:
