@@ -182,6 +182,9 @@ def _wrong_number(variable: Variable, value: Any) -> tuple[str, str] | None:
     found = number(value)
     if found is None:
         return f"{variable.name} is {value!r}, which is not a whole number.", "Write digits only."
+    if isinstance(value, str):
+        # The roles compare and count with it, and texts have another order: '99' comes after '101'.
+        return f"{variable.name} is {value!r}, which is a text.", "Write the number without quotes; on the command line, -e '{\"NAME\": 15}'."
     if found < variable.least or (variable.most and found > variable.most):
         upper = f" to {variable.most}" if variable.most else " or more"
         return f"{variable.name} is {found}.", f"It has to be {variable.least}{upper}."

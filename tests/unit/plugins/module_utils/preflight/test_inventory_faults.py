@@ -105,6 +105,7 @@ BOTH = [
     ("tandem_priority", 200, "tandem_priority is 200 on both."),
     ("tandem_priority", 255, "It has to be 1 to 254."),
     ("tandem_priority", "high", "not a whole number"),
+    ("tandem_files_interval", "15", "tandem_files_interval is '15', which is a text. Write the number without quotes"),
     ("tandem_management_networks", ["203.0.113.9"], "'203.0.113.9', which is not an IPv4 network."),
     ("tandem_management_networks", [], "tandem_management_networks is not set."),
     ("tandem_controller_dir", "pki", "which is not an absolute path"),
@@ -187,6 +188,25 @@ SITES = [
     ({"database": {"name": "blog", "user": "blog"}}, "its database has no password"),
     ({"application": "joomla"}, "application 'joomla' is not known. Choose none or wordpress"),
     ({"database": None}, "wordpress needs a database"),
+    ({"database": None}, "site blog: database has no value. Give it one, or remove the line."),
+    ({"sync": None}, "site blog: sync has no value."),
+    ({"locations": None}, "site blog: locations has no value."),
+    ({"php": None}, "site blog: php has no value."),
+    ({"php_port": "9000"}, "site blog: php_port '9000' is a text. Write the number without quotes."),
+    ({"balance": "sticky"}, "balance is 'sticky', which is not one of round_robin, least_conn, ip_hash, session, local."),
+    ({"front_controller": "no"}, "front_controller is 'no', which is not true or false."),
+    ({"static_expires": False}, "static_expires is False, which is not a text."),
+    ({"params": ["A=1"]}, "params is ['A=1'], which is not a mapping."),
+    ({"locations": [{"path": "/uploads/"}]}, "locations holds an entry without php."),
+    ({"locations": [{"php": False}]}, "locations holds an entry without path."),
+    ({"locations": ["/uploads/"]}, "locations holds '/uploads/', which is not a mapping."),
+    ({"locations": [{"path": "uploads", "php": False}]}, "locations: path is 'uploads', which is not an address that begins with /."),
+    ({"locations": [{"path": "/uploads/", "php": "no"}]}, "locations: php is 'no', which is not true or false."),
+    ({"locations": [{"path": "/uploads/", "php": False, "rot": "/srv"}]}, "locations has the unknown key rot. Did you mean root?"),
+    ({"php": {"readable": None}}, "php: readable has no value."),
+    ({"php": {"readable": "/srv"}}, "php: readable is '/srv', which is not a list."),
+    ({"php": {"max_children": "16"}}, "php: max_children is '16', which is not a whole number."),
+    ({"php": {"max_childs": 16}}, "php has the unknown key max_childs. Did you mean max_children?"),
     (
         {"database": {"name": "blog", "user": "blog", "password": "CHANGE-ME-blog"}},
         "the database password of site blog is still the example, or easy to guess",
@@ -273,10 +293,11 @@ ROOTS = [
 @pytest.mark.parametrize(("one", "two", "count"), ROOTS, ids=str)
 def test_no_site_lies_in_another_one(one: dict[str, Any], two: dict[str, Any], count: int) -> None:
     nodes = good()
-    keys: dict[str, Any] = {"application": "none", "database": None, "sync": []}
+    keys: dict[str, Any] = {"application": "none", "sync": []}
+    without = {key: value for key, value in SITE.items() if key != "database"}
     for variables in nodes.values():
         variables["tandem_sites"] = [
-            {**SITE, **keys, "name": name, "server_names": [f"{name}.example.com"], "user": f"site-{name}", "php_port": port, **change}
+            {**without, **keys, "name": name, "server_names": [f"{name}.example.com"], "user": f"site-{name}", "php_port": port, **change}
             for name, port, change in (("shop", 9001, one), ("news", 9002, two))
         ]
     found = faults(nodes)
@@ -284,7 +305,7 @@ def test_no_site_lies_in_another_one(one: dict[str, Any], two: dict[str, Any], c
     assert all("site shop" in fault and "site news" in fault and "lie in one another" in fault for fault in found)
 
 
-@pytest.mark.parametrize(("given", "said"), [(2222, ""), ("2222", ""), (0, "1 to 65535"), (65536, "1 to 65535"), ("ssh", "not a whole number")])
+@pytest.mark.parametrize(("given", "said"), [(2222, ""), ("2222", "without quotes"), (0, "1 to 65535"), (65536, "1 to 65535"), ("ssh", "not a whole number")])
 def test_the_port_of_sshd_is_a_port(given: Any, said: str) -> None:
     nodes = good()
     for variables in nodes.values():
