@@ -40,6 +40,16 @@ def network(value: Any) -> ipaddress.IPv4Network | None:
         return None
 
 
+def any_network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """Read a network of either family whose host bits are zero, or return None."""
+    if not isinstance(value, str) or "/" not in value:
+        return None
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        return None
+
+
 def number(value: Any) -> int | None:
     """Read a whole number, or return None."""
     if isinstance(value, bool):
@@ -139,7 +149,7 @@ def _wrong(variable: Variable, value: Any) -> tuple[str, str] | None:
     if kind is Kind.NETWORKS:
         if not isinstance(value, list):
             return f"{name} is {value!r}, which is not a list.", "Write it as a list of networks."
-        return next((_wrong_network(name, item) for item in value if network(item) is None), None)
+        return next((_wrong_network(name, item, any_family=True) for item in value if any_network(item) is None), None)
     if kind is Kind.INTERFACE and not (isinstance(value, str) and _INTERFACE.fullmatch(value)):
         return f"{name} is {value!r}, which is not the name of an interface.", "Look it up with: ip -brief address."
     if kind is Kind.YESNO and not isinstance(value, bool):
@@ -191,13 +201,15 @@ def _wrong_number(variable: Variable, value: Any) -> tuple[str, str] | None:
     return None
 
 
-def _wrong_network(name: str, value: Any) -> tuple[str, str]:
+def _wrong_network(name: str, value: Any, any_family: bool = False) -> tuple[str, str]:
+    read = ipaddress.ip_interface if any_family else ipaddress.IPv4Interface
     try:
-        loose = ipaddress.IPv4Interface(value).network if isinstance(value, str) and "/" in value else None
+        loose = read(value).network if isinstance(value, str) and "/" in value else None
     except ValueError:
         loose = None
-    what = f"{name} is {value!r}, which is not an IPv4 network."
-    return what, f"Did you mean {loose}?" if loose else "Write it as address/prefix, such as 192.0.2.0/24."
+    what = f"{name} is {value!r}, which is not {'a' if any_family else 'an IPv4'} network."
+    example = "192.0.2.0/24 or 2001:db8::/32" if any_family else "192.0.2.0/24"
+    return what, f"Did you mean {loose}?" if loose else f"Write it as address/prefix, such as {example}."
 
 
 def _wrong_hosts(name: str, value: Any) -> tuple[str, str] | None:

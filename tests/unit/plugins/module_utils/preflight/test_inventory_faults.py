@@ -106,7 +106,9 @@ BOTH = [
     ("tandem_priority", 255, "It has to be 1 to 254."),
     ("tandem_priority", "high", "not a whole number"),
     ("tandem_files_interval", "15", "tandem_files_interval is '15', which is a text. Write the number without quotes"),
-    ("tandem_management_networks", ["203.0.113.9"], "'203.0.113.9', which is not an IPv4 network."),
+    ("tandem_management_networks", ["203.0.113.9"], "'203.0.113.9', which is not a network. Write it as address/prefix"),
+    ("tandem_management_networks", ["2001:db8::7/32"], "which is not a network. Did you mean 2001:db8::/32?"),
+    ("tandem_outside_network", "2001:db8::/32", "which is not an IPv4 network. Write it"),
     ("tandem_management_networks", [], "tandem_management_networks is not set."),
     ("tandem_controller_dir", "pki", "which is not an absolute path"),
     ("tandem_unsupported_ok", "yes", "Write true or false, without quotes."),
@@ -312,6 +314,13 @@ def test_the_port_of_sshd_is_a_port(given: Any, said: str) -> None:
         variables["tandem_ssh_port"] = given
     found = [fault for fault in faults(nodes) if "tandem_ssh_port is" in fault]
     assert len(found) == bool(said) and all(said in fault for fault in found)
+
+
+def test_administrators_may_come_over_either_family() -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_management_networks"] = ["203.0.113.0/24", "2001:db8::/32"]
+    assert faults(nodes) == []
 
 
 def test_values_that_have_to_be_equal_are_shown_when_they_differ() -> None:
