@@ -87,6 +87,12 @@ options:
             instead of refused.
         type: bool
         default: false
+      keep_former:
+        description:
+          - Keep what was there, with its owner and mode, as O(files[].path) with C(.before-tandem) behind it, before the first new content
+            takes its place. Once; and not what says that it is C(Ansible managed).
+        type: bool
+        default: false
   validate:
     description:
       - Command that says whether all changes together are good, for files that only make sense together.
@@ -172,6 +178,7 @@ ENTRY: dict[str, t.Any] = {
     "sensitive": {"type": "bool", "default": False},
     "prune": {"type": "list", "elements": "str", "default": []},
     "keep_behind_link": {"type": "bool", "default": False},
+    "keep_former": {"type": "bool", "default": False},
 }
 
 
@@ -198,6 +205,7 @@ def entry_of(params: dict[str, t.Any]) -> Entry:
         sensitive=params["sensitive"],
         prune=tuple(params["prune"]),
         keep_behind_link=params["keep_behind_link"],
+        keep_former=params["keep_former"],
     )
 
 
