@@ -106,7 +106,7 @@ def firewall_faults(rules: Iterable[Mapping[str, Any]], ssh_connection: str = ""
     if not any(_admits(rule, client, port) for rule in rules):
         faults.append(
             f"These rules would cut the ssh connection that Ansible uses now: it comes from {client} to port {port}, "
-            "which no rule admits. Add the address or its network to firewall_ssh_sources."
+            "which no rule admits. Add its network to tandem_management_networks; firewall_ssh_sources, where the role is used by itself."
         )
     return faults
 

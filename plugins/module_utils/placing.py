@@ -27,6 +27,8 @@ from .walking import LinkError, Places
 
 KEPT = "__pycache__"
 _SUFFIX = ".tandem-new"
+FORMER = ".before-tandem"
+OURS = b"Ansible managed"
 
 
 class PlacingError(TandemError):
@@ -48,6 +50,7 @@ class Entry:
     prune: tuple[str, ...] = ()
     keep_behind_link: bool = False
     keep_mode: bool = False
+    keep_former: bool = False
 
     @property
     def data(self) -> bytes:
@@ -211,6 +214,9 @@ def act(changes: t.Sequence[Change], runner: Runner, validate_all: str = "") -> 
             if validate_all and (staged or removed):
                 _try_together(runner, validate_all, staged, removed)
             for change in changes:
+                if change.entry.keep_former and change.path in staged:
+                    _keep(places, change)
+            for change in changes:
                 _swap(places, change, staged)
         finally:
             for path in staged.values():
@@ -284,6 +290,31 @@ def _try_together(runner: Runner, command: str, staged: dict[str, str], removed:
             handle.writelines(f"{path}\n" for path in removed)
         what = ", ".join([*staged, *removed])
         _try(runner, command, work, f"The change of {what} was refused and not made")
+
+
+def _keep(places: Places, change: Change) -> None:
+    """Keep beside it what somebody else wrote; what was kept once stays. Raises PlacingError, before any file was swapped."""
+    seen = change.seen
+    if seen.kind != "file" or OURS in seen.data:
+        return
+    where, name = os.path.split(change.path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(name + FORMER, flags, 0o600, dir_fd=places.directory(where))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise PlacingError(f"{change.path}{FORMER} could not be written: {error}.") from error
+    try:
+        with open(descriptor, "wb") as handle:
+            handle.write(seen.data)
+            handle.flush()
+            os.fchown(descriptor, seen.uid, seen.gid)
+            os.fchmod(descriptor, seen.mode)
+            os.fsync(descriptor)
+    except OSError as error:
+        _unlink(places, change.path + FORMER)
+        raise PlacingError(f"{change.path}{FORMER} could not be written: {error}.") from error
 
 
 def _swap(places: Places, change: Change, staged: dict[str, str]) -> None:

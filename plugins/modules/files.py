@@ -92,6 +92,12 @@ options:
           - For V(files[].state=directory). The group and the mode are those of a new one; one that is there keeps its own.
         type: bool
         default: false
+      keep_former:
+        description:
+          - Keep what was there, with its owner and mode, as O(files[].path) with C(.before-tandem) behind it, before the first new content
+            takes its place. Once; and not what says that it is C(Ansible managed).
+        type: bool
+        default: false
   validate:
     description:
       - Command that says whether all changes together are good, for files that only make sense together.
@@ -178,6 +184,7 @@ ENTRY: dict[str, t.Any] = {
     "prune": {"type": "list", "elements": "str", "default": []},
     "keep_behind_link": {"type": "bool", "default": False},
     "keep_mode": {"type": "bool", "default": False},
+    "keep_former": {"type": "bool", "default": False},
 }
 
 
@@ -205,6 +212,7 @@ def entry_of(params: dict[str, t.Any]) -> Entry:
         prune=tuple(params["prune"]),
         keep_behind_link=params["keep_behind_link"],
         keep_mode=params["keep_mode"],
+        keep_former=params["keep_former"],
     )
 
 

@@ -82,7 +82,9 @@ def _create_node(lab: Lab, node: str, image_name: str) -> None:
     podman(
         *("create", "--name", lab.container(node), "--hostname", node, "--label", f"{LABEL}={lab.name}"),
         *("--systemd=always", "--restart=always", "--no-hosts", "--dns-opt", "timeout:1", "--dns-opt", "attempts:2"),
-        *("--security-opt", "unmask=/proc/sys", "--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_NICE", *real_time, *volume, *networks, image_name),
+        # Where podman confines containers by AppArmor, nothing in them may mount or set a kernel parameter. Elsewhere it says nothing.
+        *("--security-opt", "apparmor=unconfined", "--security-opt", "unmask=/proc/sys"),
+        *("--cap-add", "NET_ADMIN,NET_RAW,SYS_ADMIN,SYS_NICE", *real_time, *volume, *networks, image_name),
     )
 
 

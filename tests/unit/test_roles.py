@@ -109,3 +109,11 @@ def test_a_role_knows_one_node_only(role: Path) -> None:
         if word in path.read_text(encoding="utf-8")
     ]
     assert guilty == []
+
+
+@pytest.mark.parametrize("path", ["nginx/nginx.conf", "haproxy/haproxy.cfg", "keepalived/keepalived.conf"])
+def test_what_a_server_did_before_is_kept(path: str) -> None:
+    tasks = [task for file in (ROOT / "roles").glob("*/tasks/configure.yml") for task in yaml.safe_load(file.read_text(encoding="utf-8"))]
+    lists = [found for task in tasks for found in (*task.get("vars", {}).values(), task.get("tandem.lemp.files", {}).get("files")) if isinstance(found, list)]
+    (kept,) = (entry.get("keep_former") for found in lists for entry in found if isinstance(entry, dict) and entry.get("path") == f"/etc/{path}")
+    assert kept is True

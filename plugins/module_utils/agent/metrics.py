@@ -59,6 +59,7 @@ METRICS: t.Mapping[str, Metric] = {
     "tandem_address_held": Metric("gauge", "This node holds the service address of that network.", "truth", ("network",)),
     "tandem_disk_free_bytes": Metric("gauge", "Free for the services.", "bytes", ("path",)),
     "tandem_disk_size_bytes": Metric("gauge", "Size of the file system.", "bytes", ("path",)),
+    "tandem_certificate_end_timestamp_seconds": Metric("gauge", "Until when the node's certificate is valid; playbooks/base.yml renews it.", "unix seconds"),
     "tandem_agent_state": Metric("gauge", "The agent's state: 1 for the one it is in.", "truth", ("state",)),
     "tandem_agent_state_since_timestamp_seconds": Metric("gauge", "When it came into that state.", "unix seconds"),
     "tandem_agent_epoch": Metric("gauge", "Grows when the primary changes, goes on alone, or has a replica again.", "count"),
@@ -178,6 +179,7 @@ def _node(out: Exposition, status: t.Any) -> None:
     for disk in reading.mappings(status, "disks"):
         out.add("tandem_disk_free_bytes", reading.number(disk, "free"), reading.text(disk, "path"))
         out.add("tandem_disk_size_bytes", reading.number(disk, "size"), reading.text(disk, "path"))
+    out.add("tandem_certificate_end_timestamp_seconds", reading.moment(status, "certificate_ends"))
 
 
 def _database(out: Exposition, status: t.Any) -> None:

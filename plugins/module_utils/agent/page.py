@@ -15,6 +15,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
+from ..health.certificate import SOON
 from . import reading
 from .alarms import described
 from .why import Outlook, ago, outlook
@@ -137,6 +138,11 @@ def verdict(status: t.Any, now: float, expected: Outlook | None = None) -> Verdi
             free, size = reading.number(disk, "free"), reading.number(disk, "size")
             if free is not None and size is not None and size > 0 and free / size < DISK_LOW:
                 (bad if free / size < DISK_FULL else warn).append(f"{name}: {_bytes(free)} free on {reading.text(disk, 'path')}.")
+        ends = reading.moment(of, "certificate_ends")
+        if ends is not None and ends - now < SOON:
+            left = (ends - now) / 86400
+            words = f"ends in {left:.0f} days" if left > 0 else "has expired"
+            (warn if left > 0 else bad).append(f"{name}: its certificate {words}: run playbooks/base.yml, then playbooks/database.yml.")
         for alarm in reading.texts(of, "agent", "alarms"):
             weight, words = described(alarm)
             (bad if weight == "critical" else warn).append(f"{name}: {words}.")

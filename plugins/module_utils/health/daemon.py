@@ -14,6 +14,7 @@ from pathlib import Path
 from ..agent.atlas_keeper import AtlasKeeper
 from . import database as db
 from .agency import Agency
+from .certificate import Certificate
 from .config import Config
 from .decide import decide
 from .heartbeat import Conversation
@@ -52,6 +53,7 @@ class Daemon:
     def __init__(self, config: Config, key: bytes) -> None:
         self.config = config
         self.fault_file = FaultFile(config.fault_file)
+        self.certificate = Certificate()
         self.memory = Memory(config.state_file)
         self.conversation = Conversation(key, config.node, config.peer)
         self.services: dict[str, Steady] = {}
@@ -162,6 +164,7 @@ class Daemon:
             "fault": self.fault_file.value,
             "reason": self.decision.reason,
             "findings": {n: {"verdict": f.verdict.value, "reason": f.reason} for n, f in local.findings.items()},
+            "certificate_ends": self.certificate.ends,
             "database": {
                 "look": raw.value,
                 "text": text,
@@ -474,7 +477,7 @@ class Daemon:
         await self._server.listen(inherited_sockets(), self.config.http)
         try:
             async with asyncio.TaskGroup() as group:
-                parts = [self._tick, self._watch_web, self._watch_php, self._watch_database, self._watch_atlas]
+                parts = [self._tick, self.certificate.watch, self._watch_web, self._watch_php, self._watch_database, self._watch_atlas]
                 for part in [*parts, *([self.agency.watch_peer] if self.agency else [])]:
                     group.create_task(part())
         finally:

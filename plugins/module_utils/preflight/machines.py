@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ from . import atlas, ports
 from .addresses import SIDES
 from .fault import Fault, Nodes, both, listing
 from .sites import SYSTEM_ACCOUNTS
-from .values import address, network, number
+from .values import address, any_network, network, number
 
 Machines: TypeAlias = "dict[str, dict[str, Any] | None]"
 """What module preflight_info returned for each node; None for a node that could not be asked."""
@@ -171,16 +172,24 @@ def _accounts(node: str, variables: dict[str, Any], homes: dict[str, str]) -> It
 def _way_in(node: str, variables: dict[str, Any], seen: dict[str, Any]) -> Iterator[Fault]:
     """The firewall must not lock out the machine that sets it."""
     networks = variables.get("tandem_management_networks")
-    client = address(seen["ssh_client"])
+    client = _client(seen["ssh_client"])
     if client is None or not isinstance(networks, list):
         return
-    homes = [network(item) for item in networks]
+    homes = [any_network(item) for item in networks]
     if homes and all(homes) and not any(client in home for home in homes if home):
         yield Fault(
             node,
             f"this ssh session comes from {client}, which is in none of tandem_management_networks.",
             "Add its network, or the firewall would lock you out.",
         )
+
+
+def _client(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read the address of a client; a link-local one carries its zone: fe80::1%eth0."""
+    try:
+        return ipaddress.ip_address(value.partition("%")[0] if isinstance(value, str) else "")
+    except ValueError:
+        return None
 
 
 def _two_machines(machines: dict[str, dict[str, Any]]) -> Iterator[Fault]:

@@ -16,6 +16,14 @@ LEAST_LENGTH = 12
 MAKE = "Make one with: openssl rand -hex 16, and keep it in an encrypted secrets.yml."
 _EXAMPLE = re.compile(r"change.?me|example|secret123|password|passw0rd|12345678", re.IGNORECASE)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
+# PyMySQL sends a password in Latin-1, and takes blanks and quotes off the ends of one that it reads from a file of options.
+_PLAIN = re.compile(r"(?![\"'])[!-~]([ -~]*[!-~])?(?<![\"'])")
+# Signs what the nodes tell each other; role health takes no shorter one.
+_LEAST = {"tandem_secret_heartbeat": 16}
+# MySQL's error 3056.
+_MOST_IN_MYSQL = {"tandem_secret_replication": 32}
+# Atlas reads less than that, and has faults of its own.
+_JUDGED_ELSEWHERE = ("tandem_secret_atlas",)
 
 
 def check(nodes: Nodes) -> Iterator[Fault]:
@@ -24,7 +32,7 @@ def check(nodes: Nodes) -> Iterator[Fault]:
     uses: dict[str, list[str]] = {}
     for variables in nodes.values():
         for name, value in _secrets(variables):
-            reason = _reason(value)
+            reason = _reason(value) or _own(name, value, variables.get("tandem_database_engine"))
             if reason and (name, reason) not in said:
                 said.add((name, reason))
                 yield Fault("both nodes", f"{name} {reason}.", MAKE)
@@ -58,4 +66,19 @@ def _reason(value: Any) -> str | None:
         return "holds a line break or another control character"
     if len(set(value)) < 5:
         return "is made of fewer than five different characters"
+    return None
+
+
+def _own(name: str, value: str, engine: Any) -> str | None:
+    """What the pair's own programs do not take. The site's password is the application's business."""
+    if not name.startswith("tandem_") or name in _JUDGED_ELSEWHERE:
+        return None
+    if not _PLAIN.fullmatch(value):
+        return "holds a letter that is not ASCII, or begins or ends with a blank or a quotation mark"
+    least = _LEAST.get(name, 0)
+    if len(value) < least:
+        return f"has {len(value)} characters, which is fewer than {least}"
+    most = _MOST_IN_MYSQL.get(name, 0) if engine == "mysql" else 0
+    if most and len(value) > most:
+        return f"has {len(value)} characters; MySQL takes no password of a source of more than {most}"
     return None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from . import fixed
+from . import fixed, site_keys
 from .fault import Fault, Nodes, listing
 from .values import did_you_mean, number
 
@@ -118,6 +118,7 @@ def check(nodes: Nodes) -> Iterator[Fault]:
                 continue
             title = f"site {site.get('name') or f'number {place}'}"
             yield from _one(site, title, fixed.taken(variables))
+            yield from (_fault(f"{title}: {what}", remedy) for what, remedy in site_keys.wrong(site))
             yield from _certificate(site, variables, title)
             yield from _pushed(site, variables, title)
         yield from _between([site for site in sites if isinstance(site, dict)])
@@ -221,7 +222,9 @@ def _port(value: Any, title: str, taken: dict[int, str]) -> Iterator[Fault]:
     if value in (None, ""):
         return
     port = number(value)
-    if port is None or port not in PHP_PORTS:
+    if isinstance(value, str) and port is not None:
+        yield _fault(f"{title}: php_port {value!r} is a text.", "Write the number without quotes.")
+    elif port is None or port not in PHP_PORTS:
         yield _fault(f"{title}: php_port {value!r} is not a port from 1024 to 65535.", "Ports 9000 to 9099 are usual.")
     elif port in taken:
         yield _fault(f"{title}: php_port {port} is used by {taken[port]}.", "Ports 9000 to 9099 are usual.")

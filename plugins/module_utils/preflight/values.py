@@ -40,6 +40,16 @@ def network(value: Any) -> ipaddress.IPv4Network | None:
         return None
 
 
+def any_network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """Read a network of either family whose host bits are zero, or return None."""
+    if not isinstance(value, str) or "/" not in value:
+        return None
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        return None
+
+
 def number(value: Any) -> int | None:
     """Read a whole number, or return None."""
     if isinstance(value, bool):
@@ -139,7 +149,7 @@ def _wrong(variable: Variable, value: Any) -> tuple[str, str] | None:
     if kind is Kind.NETWORKS:
         if not isinstance(value, list):
             return f"{name} is {value!r}, which is not a list.", "Write it as a list of networks."
-        return next((_wrong_network(name, item) for item in value if network(item) is None), None)
+        return next((_wrong_network(name, item, any_family=True) for item in value if any_network(item) is None), None)
     if kind is Kind.INTERFACE and not (isinstance(value, str) and _INTERFACE.fullmatch(value)):
         return f"{name} is {value!r}, which is not the name of an interface.", "Look it up with: ip -brief address."
     if kind is Kind.YESNO and not isinstance(value, bool):
@@ -182,19 +192,24 @@ def _wrong_number(variable: Variable, value: Any) -> tuple[str, str] | None:
     found = number(value)
     if found is None:
         return f"{variable.name} is {value!r}, which is not a whole number.", "Write digits only."
+    if isinstance(value, str):
+        # The roles compare and count with it, and texts have another order: '99' comes after '101'.
+        return f"{variable.name} is {value!r}, which is a text.", "Write the number without quotes; on the command line, -e '{\"NAME\": 15}'."
     if found < variable.least or (variable.most and found > variable.most):
         upper = f" to {variable.most}" if variable.most else " or more"
         return f"{variable.name} is {found}.", f"It has to be {variable.least}{upper}."
     return None
 
 
-def _wrong_network(name: str, value: Any) -> tuple[str, str]:
+def _wrong_network(name: str, value: Any, any_family: bool = False) -> tuple[str, str]:
+    read = ipaddress.ip_interface if any_family else ipaddress.IPv4Interface
     try:
-        loose = ipaddress.IPv4Interface(value).network if isinstance(value, str) and "/" in value else None
+        loose = read(value).network if isinstance(value, str) and "/" in value else None
     except ValueError:
         loose = None
-    what = f"{name} is {value!r}, which is not an IPv4 network."
-    return what, f"Did you mean {loose}?" if loose else "Write it as address/prefix, such as 192.0.2.0/24."
+    what = f"{name} is {value!r}, which is not {'a' if any_family else 'an IPv4'} network."
+    example = "192.0.2.0/24 or 2001:db8::/32" if any_family else "192.0.2.0/24"
+    return what, f"Did you mean {loose}?" if loose else f"Write it as address/prefix, such as {example}."
 
 
 def _wrong_hosts(name: str, value: Any) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ class Kind(enum.Enum):
     ADDRESS = "IPv4 address"
     ADDRESSES = "list of addresses"
     NETWORK = "IPv4 network"
-    NETWORKS = "list of IPv4 networks"
+    NETWORKS = "list of networks"
     INTERFACE = "network interface"
     CHOICE = "word"
     NUMBER = "whole number"
@@ -129,7 +129,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "tandem_management_networks",
         Kind.NETWORKS,
-        "Networks that may open ssh to the nodes. The machine you run Ansible on must be in one of them.",
+        "Networks that may open ssh to the nodes, of either family. The machine you run Ansible on must be in one of them.",
         required=True,
     ),
     Variable(

@@ -9,6 +9,7 @@ import enum
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..health.certificate import SOON
 from .pair import NETWORKS, Node, Pair
 
 MOST_LAG = 10.0
@@ -110,6 +111,7 @@ def _node(pair: Pair, node: Node) -> Iterator[Problem]:
     yield from _atlas(pair, node)
     yield from _files(pair, node)
     yield from _disks(node)
+    yield from _certificate(node)
 
 
 def _services(pair: Pair, node: Node) -> Iterator[Problem]:
@@ -226,3 +228,12 @@ def _disks(node: Node) -> Iterator[Problem]:
         if disk["used_percent"] >= FULL_PERCENT and disk["device"] not in said:
             said.add(disk["device"])
             yield _degraded(f"{node.name}: {path} is {disk['used_percent']} % full; {disk['free_mb']} MB are left.")
+
+
+def _certificate(node: Node) -> Iterator[Problem]:
+    """Without a valid one nobody follows the database of this node."""
+    ends = node.said.get("certificate_ends")
+    if not isinstance(ends, int | float) or (left := ends - (node.seen or {})["time"]) >= SOON:
+        return
+    words = f"ends in {left / 86400:.0f} days" if left > 0 else "has expired"
+    yield _degraded(f"{node.name}: its certificate {words}. Mend: run playbooks/base.yml, then playbooks/database.yml.")

@@ -129,6 +129,7 @@ def _node(node: str, peer: str, role: str) -> dict[str, t.Any]:
             },
         },
         "addresses": {"outside": primary, "inside": primary},
+        "certificate_ends": NOW + 400 * 86400.0,
         "disks": [
             {"path": "/var/lib/mysql", "free": 33_285_996_544, "size": 52_710_469_632},
             {"path": "/var/log", "free": 1_717_986_918 if primary else 2_040_109_466, "size": 5_368_709_120},

@@ -69,6 +69,7 @@ def test_the_primary() -> None:
     assert at(samples, "tandem_last_failover_timestamp_seconds") == data.NOW - 4180
     assert at(samples, "tandem_address_held", network="outside") == 1
     assert at(samples, "tandem_disk_free_bytes", path="/var/log") == 1_717_986_918
+    assert at(samples, "tandem_certificate_end_timestamp_seconds") == data.NOW + 400 * 86400
     assert at(samples, "tandem_probe", part="web", verdict="up") == 1
     assert at(samples, "tandem_probe", part="web", verdict="down") == 0
     assert at(samples, "tandem_lease_held") == 1

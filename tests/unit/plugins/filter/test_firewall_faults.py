@@ -42,6 +42,7 @@ def test_ways_to_admit_it(changes):
 def test_a_cut_of_the_present_connection_is_refused_with_the_address_to_add(changes):
     (fault,) = firewall_faults([rule(**changes)], HERE)
     assert "198.51.100.7 to port 22" in fault
+    assert "tandem_management_networks" in fault  # in a pair, which overwrites the role's own
     assert "firewall_ssh_sources" in fault
 
 

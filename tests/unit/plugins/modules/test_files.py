@@ -75,6 +75,39 @@ def test_a_mode_that_is_not_given_stays(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode & 0o7777 == 0o640
 
 
+def test_what_somebody_else_wrote_is_kept_once(run: Run, tmp_path: Path) -> None:
+    path, former = tmp_path / "nginx.conf", tmp_path / "nginx.conf.before-tandem"
+    path.write_bytes(b"theirs \xff\n")
+    path.chmod(0o640)
+    wanted = entry(path, "# Ansible managed\n1\n", keep_former=True, mode="0644")
+    run(wanted, _ansible_check_mode=True)
+    assert names(tmp_path) == ["nginx.conf"]
+    assert run(wanted)["changed_paths"] == [str(path)]
+    assert (former.read_bytes(), former.stat().st_mode & 0o7777) == (b"theirs \xff\n", 0o640)
+    assert run(wanted)["changed"] is False
+    run(entry(path, "# Ansible managed\n2\n", keep_former=True))
+    path.write_text("somebody again\n")
+    run(wanted)
+    assert former.read_bytes() == b"theirs \xff\n"
+    assert names(tmp_path) == ["nginx.conf", "nginx.conf.before-tandem"]
+
+
+@pytest.mark.parametrize("before", [None, "# Ansible managed\nold\n"])
+def test_what_is_ours_is_not_kept(run: Run, tmp_path: Path, before: str | None) -> None:
+    path = tmp_path / "haproxy.cfg"
+    if before is not None:
+        path.write_text(before)
+    run(entry(path, "# Ansible managed\nnew\n", keep_former=True))
+    assert names(tmp_path) == ["haproxy.cfg"]
+
+
+def test_nothing_is_kept_of_what_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "haproxy.cfg"
+    path.write_text("theirs\n")
+    assert run(entry(path, keep_former=True, validate="false %s"))["failed"] is True
+    assert names(tmp_path) == ["haproxy.cfg"]
+
+
 def test_no_moment_in_which_a_secret_is_open(run: Run, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     check = f"""sh -c 'stat -c %a "$0" > {seen}' %s"""

@@ -105,7 +105,10 @@ BOTH = [
     ("tandem_priority", 200, "tandem_priority is 200 on both."),
     ("tandem_priority", 255, "It has to be 1 to 254."),
     ("tandem_priority", "high", "not a whole number"),
-    ("tandem_management_networks", ["203.0.113.9"], "'203.0.113.9', which is not an IPv4 network."),
+    ("tandem_files_interval", "15", "tandem_files_interval is '15', which is a text. Write the number without quotes"),
+    ("tandem_management_networks", ["203.0.113.9"], "'203.0.113.9', which is not a network. Write it as address/prefix"),
+    ("tandem_management_networks", ["2001:db8::7/32"], "which is not a network. Did you mean 2001:db8::/32?"),
+    ("tandem_outside_network", "2001:db8::/32", "which is not an IPv4 network. Write it"),
     ("tandem_management_networks", [], "tandem_management_networks is not set."),
     ("tandem_controller_dir", "pki", "which is not an absolute path"),
     ("tandem_unsupported_ok", "yes", "Write true or false, without quotes."),
@@ -117,6 +120,10 @@ BOTH = [
     ("tandem_secret_operator", 1234567890123456, "is not a text: put it in quotes"),
     ("tandem_secret_operator", "aB3dE5gH7jK9mN1p", "tandem_secret_replication and tandem_secret_operator are the same"),
     ("tandem_secret_operator", "", "tandem_secret_operator is not set."),
+    ("tandem_secret_operator", "aB3dE5gH7jK9m\u00fc1p", "tandem_secret_operator holds a letter that is not ASCII"),
+    ("tandem_secret_monitor", " hJ5lN7pR9tV1xZ3b", "tandem_secret_monitor holds a letter that is not ASCII, or begins or ends with a blank"),
+    ("tandem_secret_monitor", "'hJ5lN7pR9tV1xZ3b'", "begins or ends with a blank or a quotation mark"),
+    ("tandem_secret_heartbeat", "kM8oQ0sU2wY4a", "tandem_secret_heartbeat has 13 characters, which is fewer than 16."),
     ("tandem_outside_vpi", "192.0.2.9", "not a variable of this collection. Did you mean tandem_outside_vip?"),
     ("tandem_tls", "files", "site blog: tandem_tls is files, and there is no tls_certificate."),
     ("tandem_sites", {"blog": SITE}, "tandem_sites is not a list."),
@@ -198,6 +205,25 @@ SITES = [
     ({"database": {"name": "blog", "user": "blog"}}, "its database has no password"),
     ({"application": "joomla"}, "application 'joomla' is not known. Choose none or wordpress"),
     ({"database": None}, "wordpress needs a database"),
+    ({"database": None}, "site blog: database has no value. Give it one, or remove the line."),
+    ({"sync": None}, "site blog: sync has no value."),
+    ({"locations": None}, "site blog: locations has no value."),
+    ({"php": None}, "site blog: php has no value."),
+    ({"php_port": "9000"}, "site blog: php_port '9000' is a text. Write the number without quotes."),
+    ({"balance": "sticky"}, "balance is 'sticky', which is not one of round_robin, least_conn, ip_hash, session, local."),
+    ({"front_controller": "no"}, "front_controller is 'no', which is not true or false."),
+    ({"static_expires": False}, "static_expires is False, which is not a text."),
+    ({"params": ["A=1"]}, "params is ['A=1'], which is not a mapping."),
+    ({"locations": [{"path": "/uploads/"}]}, "locations holds an entry without php."),
+    ({"locations": [{"php": False}]}, "locations holds an entry without path."),
+    ({"locations": ["/uploads/"]}, "locations holds '/uploads/', which is not a mapping."),
+    ({"locations": [{"path": "uploads", "php": False}]}, "locations: path is 'uploads', which is not an address that begins with /."),
+    ({"locations": [{"path": "/uploads/", "php": "no"}]}, "locations: php is 'no', which is not true or false."),
+    ({"locations": [{"path": "/uploads/", "php": False, "rot": "/srv"}]}, "locations has the unknown key rot. Did you mean root?"),
+    ({"php": {"readable": None}}, "php: readable has no value."),
+    ({"php": {"readable": "/srv"}}, "php: readable is '/srv', which is not a list."),
+    ({"php": {"max_children": "16"}}, "php: max_children is '16', which is not a whole number."),
+    ({"php": {"max_childs": 16}}, "php has the unknown key max_childs. Did you mean max_children?"),
     (
         {"database": {"name": "blog", "user": "blog", "password": "CHANGE-ME-blog"}},
         "the database password of site blog is still the example, or easy to guess",
@@ -245,6 +271,31 @@ def test_a_push_from_one_node_and_uploads_on_either(files: str, balance: str, sy
     assert len(faults(nodes)) == refused
 
 
+@pytest.mark.parametrize(("engine", "length", "refused"), [("mysql", 32, False), ("mysql", 33, True), ("mariadb", 33, False)])
+def test_a_password_that_mysql_does_not_take_from_a_replica(engine: str, length: int, refused: bool) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_database_engine"] = engine
+        variables["tandem_secret_replication"] = ("aB3dE5gH7jK9mN1p" * 3)[:length]
+    assert [fault for fault in faults(nodes) if "has 33 characters; MySQL takes no password of a source of more than 32" in fault] == faults(nodes)
+    assert len(faults(nodes)) == refused
+
+
+@pytest.mark.parametrize("secret", ["aB3d 'E5\"gH7 j#K;9=m%N", "=aB3dE5gH7jK9mN1p", "\\aB3dE5gH7jK9mN1p\\"])
+def test_any_other_character_is_fine_in_a_secret(secret: str) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_secret_monitor"] = secret
+    assert faults(nodes) == []
+
+
+def test_a_sites_password_may_hold_any_letter() -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_sites"][0]["database"]["password"] = "'pa\u00dfwort mit \u20ac\""
+    assert faults(nodes) == []
+
+
 def test_two_sites_share_nothing() -> None:
     nodes = good()
     for variables in nodes.values():
@@ -271,10 +322,11 @@ ROOTS = [
 @pytest.mark.parametrize(("one", "two", "count"), ROOTS, ids=str)
 def test_no_site_lies_in_another_one(one: dict[str, Any], two: dict[str, Any], count: int) -> None:
     nodes = good()
-    keys: dict[str, Any] = {"application": "none", "database": None, "sync": []}
+    keys: dict[str, Any] = {"application": "none", "sync": []}
+    without = {key: value for key, value in SITE.items() if key != "database"}
     for variables in nodes.values():
         variables["tandem_sites"] = [
-            {**SITE, **keys, "name": name, "server_names": [f"{name}.example.com"], "user": f"site-{name}", "php_port": port, **change}
+            {**without, **keys, "name": name, "server_names": [f"{name}.example.com"], "user": f"site-{name}", "php_port": port, **change}
             for name, port, change in (("shop", 9001, one), ("news", 9002, two))
         ]
     found = faults(nodes)
@@ -282,13 +334,20 @@ def test_no_site_lies_in_another_one(one: dict[str, Any], two: dict[str, Any], c
     assert all("site shop" in fault and "site news" in fault and "lie in one another" in fault for fault in found)
 
 
-@pytest.mark.parametrize(("given", "said"), [(2222, ""), ("2222", ""), (0, "1 to 65535"), (65536, "1 to 65535"), ("ssh", "not a whole number")])
+@pytest.mark.parametrize(("given", "said"), [(2222, ""), ("2222", "without quotes"), (0, "1 to 65535"), (65536, "1 to 65535"), ("ssh", "not a whole number")])
 def test_the_port_of_sshd_is_a_port(given: Any, said: str) -> None:
     nodes = good()
     for variables in nodes.values():
         variables["tandem_ssh_port"] = given
     found = [fault for fault in faults(nodes) if "tandem_ssh_port is" in fault]
     assert len(found) == bool(said) and all(said in fault for fault in found)
+
+
+def test_administrators_may_come_over_either_family() -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_management_networks"] = ["203.0.113.0/24", "2001:db8::/32"]
+    assert faults(nodes) == []
 
 
 def test_values_that_have_to_be_equal_are_shown_when_they_differ() -> None:

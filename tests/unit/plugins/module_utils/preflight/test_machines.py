@@ -84,6 +84,13 @@ def test_two_fitting_machines_have_no_fault() -> None:
     assert faults(good()) == []
 
 
+def test_an_administrator_who_comes_over_ipv6_is_let_in() -> None:
+    seen = good()
+    for one in seen.values():
+        one["ssh_client"] = "2001:db8::9"
+    assert faults(seen, tandem_management_networks=["203.0.113.0/24", "2001:db8::/32"]) == []
+
+
 def test_a_machine_that_could_not_be_asked_is_not_judged() -> None:
     assert faults({"node-a": machine(11), "node-b": None}) == []
 
@@ -111,6 +118,8 @@ CHANGES = [
     ({"listeners": [{"address": "127.0.0.1", "port": 3306, "processes": ["ssh"]}]}, "ssh listens on port 3306, which the database needs."),
     ({"files_missing": ["/etc/ssl/site/key.pem"]}, "there is no file /etc/ssl/site/key.pem."),
     ({"ssh_client": "10.0.0.9"}, "comes from 10.0.0.9, which is in none of tandem_management_networks."),
+    ({"ssh_client": "2001:db8::9"}, "comes from 2001:db8::9, which is in none of tandem_management_networks."),
+    ({"ssh_client": "fe80::9%eth0"}, "comes from fe80::9, which is in none of tandem_management_networks."),
     ({"machine": "mark11"}, "node-a and node-b: they are one machine, or clones"),
     ({"clock_offset": [-9.0, -8.5]}, "node-a and node-b: their clocks differ by at least 8.3 s."),
 ]

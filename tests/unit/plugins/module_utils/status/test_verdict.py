@@ -138,6 +138,8 @@ LOSSES = [
         State.DEGRADED,
         "file job www ended with refused: the root is empty.",
     ),
+    ("node-a", "health.said.certificate_ends", 1_800_000_000 + 12 * 86400, State.DEGRADED, "node-a: its certificate ends in 12 days. Mend: run playbooks/base"),
+    ("node-b", "health.said.certificate_ends", 1, State.DEGRADED, "node-b: its certificate has expired."),
     ("node-a", "disks./.used_percent", 97, State.DEGRADED, "node-a: / is 97 % full"),
     (
         "node-b",
