@@ -21,9 +21,9 @@ import typing as t
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from .backup.binlog import read_head
 from .errors import OperationFailed, TandemError, of_the_system
 from .gtid import MARIADB, MYSQL, GtidSet
+from .hand.rescue import BinaryLog
 from .runner import CommandFailed, Result
 from .server import Server
 
@@ -131,10 +131,10 @@ def _private(path: Path) -> t.IO[str]:
 
 def _files(paths: list[str], errant: GtidSet) -> tuple[list[str], bool]:
     """Those that can hold them, and whether they begin before all of them. All, where a file does not say what came before it."""
+    log = BinaryLog("", errant.flavor)
     try:
         for number in range(len(paths) - 1, -1, -1):
-            before = GtidSet.parse(read_head(Path(paths[number]), errant.flavor).before, errant.flavor)
-            if errant - before == errant:
+            if errant - log.before(Path(paths[number])) == errant:
                 return paths[number:], True
     except (OSError, TandemError):
         pass

@@ -87,6 +87,21 @@ class BinaryLog:
             executed = executed | GtidSet.parse(group.gtid.position(), self._engine)
         return executed
 
+    def before(self, path: Path) -> GtidSet:
+        """What was executed before a file began. Raises OperationFailed where it does not say."""
+        with path.open("rb") as file:
+            offset = 4
+            begun = file.read(offset) == _MAGIC
+            while begun and len(header := file.read(_HEADER.size)) == _HEADER.size:
+                _time, kind, _server, length, _next, _flags = _HEADER.unpack(header)
+                if kind in (_MARIADB_LIST, _MYSQL_PREVIOUS):
+                    return self._history(file.read(length - _HEADER.size))
+                if kind in (_MARIADB_GTID, _MYSQL_GTID, _MYSQL_TAGGED) or length < _HEADER.size:
+                    break
+                offset += length
+                file.seek(offset)
+        raise OperationFailed(f"{path} does not say which transactions came before it.")
+
     def read(self, path: Path, known: GtidSet | None = None) -> LogFile:
         """The transactions in one file; with ``known``, only those that are not in there."""
         try:

@@ -195,6 +195,22 @@ def test_only_names_of_operations_become_files(name) -> None:
         rescue.path_of(name)
 
 
+def test_what_came_before_a_file_is_read_from_its_beginning(maria, tmp_path) -> None:
+    assert maria.log.before(maria.add(history((0, 1, 7), (0, 2, 9)), transaction(10))) == known("0-1-7,0-2-9")
+    assert maria.log.before(maria.add(history())) == known("")
+    previous = struct.pack("<Q", 1) + uuid.UUID(SOURCE).bytes + struct.pack("<Qqq", 1, 1, 6)
+    place = tmp_path / "mysql"
+    place.mkdir()
+    mysql = Directory(place, MYSQL)
+    assert mysql.log.before(mysql.add(event(35, previous), mysql_gtid(6))) == known(f"{SOURCE}:1-5", MYSQL)
+    unsaid = maria.add(transaction(10), history((0, 1, 10)))
+    encrypted = maria.add()
+    encrypted.write_bytes(b"\xfdbin" + b"0" * 100)
+    for path in (unsaid, encrypted):
+        with pytest.raises(OperationFailed, match="does not say which transactions came before it"):
+            maria.log.before(path)
+
+
 def test_an_encrypted_log_is_told(maria) -> None:
     maria.add().write_bytes(b"\xfdbin" + b"0" * 100)
     with pytest.raises(OperationFailed, match="encrypted"):

@@ -133,14 +133,14 @@ def test_a_rejoin_whose_copy_does_not_fit_refuses_before_it_gives_anything_up(lo
 
 
 def test_extra_transactions_that_cannot_be_saved_leave_no_half_file(tmp_path, monkeypatch):
-    def extract(_server, _errant, sql, _lowest):
+    def extract(_files, _errant, sql, *_more):
         yield from ()
         sql.write("-- half of it")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(errant, "_extract", extract)
     with pytest.raises(OperationFailed, match=r"1 transactions could not be saved in .*No space left on device.* Nothing was replaced"):
-        errant.save(None, GtidSet.parse("0-12-1", MARIADB), tmp_path / "errant")
+        errant.save(types.SimpleNamespace(binlogs=list, columns=None), GtidSet.parse("0-12-1", MARIADB), tmp_path / "errant")
     assert list((tmp_path / "errant").iterdir()) == []
 
 
