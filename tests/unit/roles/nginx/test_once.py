@@ -16,7 +16,7 @@ MAIN = Path(__file__).resolve().parents[4] / "roles" / "nginx" / "templates" / "
 
 def test_only_what_is_safe_or_held_back_by_nginx_itself_takes_the_usual_way() -> None:
     text = MAIN.read_text(encoding="utf-8")
-    methods = text.split("map $request_method $tandem_once {")[1].split("}")[0]
+    methods = text.split("map $request_method $tandem_once {")[1].split("}", 1)[0]
     assert re.findall(r'(\S+) "";', methods) == ["GET", "HEAD", "OPTIONS", "POST", "PATCH", "LOCK"]
     assert "default /.tandem-once;" in methods
     assert "non_idempotent" not in "".join(line for line in text.splitlines() if "fastcgi_next_upstream " in line)
@@ -24,7 +24,7 @@ def test_only_what_is_safe_or_held_back_by_nginx_itself_takes_the_usual_way() ->
 
 def location(text: str, name: str) -> str:
     """Of the first level of a server."""
-    return text.split(f"\n    location {name} {{\n")[1].split("\n    }\n")[0]
+    return text.split(f"\n    location {name} {{\n")[1].split("\n    }\n", 1)[0]
 
 
 @pytest.mark.parametrize("balance", ["round_robin", "least_conn", "ip_hash", "session", "local"])
