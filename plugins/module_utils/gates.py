@@ -83,6 +83,13 @@ def of_switchover(seen: Seen, limits: Limits) -> list[Gate]:
     return gates
 
 
+def not_fenced(name: str, observed: t.Mapping[str, t.Any]) -> Gate:
+    """Whoever fenced it means it to stay closed. observed: what its hand has seen."""
+    fences = list(observed.get("fenced") or ())
+    return Gate("not-fenced", not fences, f"{name} is fenced by {' and '.join(fences)}" if fences else "no fence", f"no fence of a person on {name}",
+                f"playbooks/unfence.yml -e node={name}, after which it is closed as before.")  # fmt: skip
+
+
 def require(gates: t.Iterable[Gate], what: str) -> None:
     """Raises Refused with every gate that says no."""
     closed = [gate for gate in gates if not gate.passed]

@@ -19,6 +19,14 @@ OF_PERSONS = frozenset({"read_only", "grants"})
 KILLED = "If that was killed: run playbooks/restore.yml again, or, for each node, playbooks/unfence.yml -e node=NODE -e drivers=restore."
 
 
+def of_persons(record: Record | None = None) -> list[str]:
+    """By what a person keeps the database of this node closed. A record that cannot be read may say so."""
+    try:
+        return sorted(OF_PERSONS & set((record or Record()).read()))
+    except OperationFailed as error:
+        return [f"what nobody can tell ({error})"]
+
+
 def hold(record: Record, *, dry_run: bool) -> list[str]:
     """From now on the agent leaves this node alone. One that an earlier restore has left behind does as well."""
     if RESTORE in record.read():

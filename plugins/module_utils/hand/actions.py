@@ -15,6 +15,7 @@ from dataclasses import asdict
 from ..connection import Connection, Endpoint
 from ..drill import rows, watching
 from ..errors import NotYet, OperationFailed, Refused, TandemError
+from ..fence.restoring import of_persons
 from ..gtid import MARIADB, GtidSet
 from ..inspection import left_out
 from ..operations.attaching import Source
@@ -68,6 +69,7 @@ class Actions:
             "holds_any_vip": vip.held_any(self.config.vips, self._runner),
             "proxy": self._proxy_state(),
             "disk_free": free_if_known(self.config.datadir),
+            "fenced": of_persons(),
         }
 
     def _proxy_state(self) -> Plain | None:

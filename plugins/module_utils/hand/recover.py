@@ -17,7 +17,7 @@ import typing as t
 
 from ..errors import TandemError
 from ..fence.record import Record
-from ..fence.restoring import OF_PERSONS
+from ..fence.restoring import of_persons
 from ..state import RUNNING, ServerState
 from .haproxy import ProxySilent
 from .journal import END, Journal
@@ -76,11 +76,7 @@ def _use_atlas(journal: Journal, node: Node, say: t.Callable[[str], None]) -> No
 
 
 def _may_open(node: Node, say: t.Callable[[str], None], late: bool) -> bool:
-    try:
-        fences = sorted(OF_PERSONS & set(Record().read()))
-    except TandemError as error:
-        say(f"the database stays closed: {error}")
-        return False
+    fences = of_persons(Record())
     if fences:
         say(f"the database stays closed: it is fenced by {' and '.join(fences)}")
         return False

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from ..decide import Node, follows
 from ..errors import OperationFailed, TandemError
-from ..gates import Gate, Limits, SeenAlone, of_failover, require
+from ..gates import Gate, Limits, SeenAlone, not_fenced, of_failover, require
 from ..gtid import GtidSet
 from ..hand.client import HandClient, HandLost, local_command, peer_command
 from ..hand.config import HandConfig
@@ -118,6 +118,7 @@ class Failover:
             give_up_rescue=self.wish.give_up_rescue,
             limits=self.wish.limits,
         )
+        gates.append(not_fenced(self.new.name, self._new_observed))
         self.report.gates = [gate.as_dict() for gate in gates]
         self._tell_loss(new.server.transactions)
         self._tell_left_out(new.server)

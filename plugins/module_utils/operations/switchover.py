@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ..decide import Node
 from ..errors import NotYet, OperationFailed, TandemError
-from ..gates import Gate, Limits, Seen, of_switchover, require
+from ..gates import Gate, Limits, Seen, not_fenced, of_switchover, require
 from ..hand.client import HandClient, HandLost, both
 from ..hand.journal import new_name
 from ..plan import InDoubt, Plan, Step, Undone
@@ -113,7 +113,7 @@ class Switchover:
             logins=self._of_both("logins", old, new),
             left_out=self._of_both("left_out", old, new),
         )
-        gates = [*of_switchover(seen, self.wish.limits), self._pause_gate(), *self._atlas_gate()]
+        gates = [*of_switchover(seen, self.wish.limits), self._pause_gate(), not_fenced(self.new.name, new), *self._atlas_gate()]
         self.report.gates = [gate.as_dict() for gate in gates]
         return gates
 

@@ -10,7 +10,7 @@ import itertools
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import TandemError
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, TandemError
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
 from ansible_collections.tandem.lemp.plugins.module_utils.hand import recover
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.client import HandLost
@@ -295,3 +295,14 @@ def test_a_mistake_of_ours_at_any_message_is_taken_back_by_the_hands(make_world,
         commits = [name for name in world.nodes if world.committed(name)]
         assert world.open_nodes() == {0: was_open, 1: [], 2: ["node-b"]}[len(commits)], where
         assert not world.violations and not any(node.holds for node in world.nodes.values()), where
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_whoever_was_fenced_by_a_person_is_made_no_primary(make_world, plan) -> None:
+    world = make_world()
+    operation = PLANS[plan](world)
+    before, observe = world.open_nodes(), world.nodes["node-b"].observe
+    world.nodes["node-b"].observe = lambda: {**observe(), "fenced": ["read_only"]}
+    with pytest.raises(Refused, match="node-b is fenced by read_only"):
+        operation.run()
+    assert world.open_nodes() == before
