@@ -92,5 +92,9 @@ def _empty(key: str) -> Wrong:
 def _kinds(values: Mapping[str, Any], kinds: Mapping[str, Kind], where: str) -> Iterator[Wrong]:
     for key, value in values.items():
         right, words, remedy = kinds[key]
-        if not right(value):
+        if right(value):
+            continue
+        if kinds[key] is MAPPING:
+            yield f"{where}{key} is not a mapping.", remedy  # its values may be secret
+        else:
             yield f"{where}{key} is {value!r}, which is not {words}.", remedy

@@ -175,10 +175,7 @@ def _matches(pattern: re.Pattern[str], value: Any) -> bool:
 
 
 def _php(php: Any, title: str) -> Iterator[Fault]:
-    if not php:
-        return
     if not isinstance(php, dict):
-        yield _fault(f"{title}: php is not a mapping.", "Its keys are in the README of the role php_fpm.")
         return
     allowed = "no ${, no $pool and no end of a line"
     yield from _texts(php.get("environment"), f"{title}: environment", _VARIABLE, _PHP_REPLACES_VARIABLE, f"something, no $ at its begin, {allowed}")
@@ -188,12 +185,7 @@ def _php(php: Any, title: str) -> Iterator[Fault]:
 
 def _texts(values: Any, where: str, names: re.Pattern[str], refused: re.Pattern[str], allowed: str) -> Iterator[Fault]:
     """What is written into another program's configuration. The values may be secret."""
-    if not values:
-        return
-    if not isinstance(values, dict):
-        yield _fault(f"{where} is not a mapping.", "Write a name and a value on each line.")
-        return
-    for name, value in values.items():
+    for name, value in values.items() if isinstance(values, dict) else ():
         if not _matches(names, name):
             yield _fault(f"{where}: {name!r} is not a name that can be set.", "Use letters, digits and _.")
         elif not isinstance(value, (str, int, float)) or refused.search(str(value)):

@@ -213,7 +213,6 @@ SITES = [
     ({"balance": "sticky"}, "balance is 'sticky', which is not one of round_robin, least_conn, ip_hash, session, local."),
     ({"front_controller": "no"}, "front_controller is 'no', which is not true or false."),
     ({"static_expires": False}, "static_expires is False, which is not a text."),
-    ({"params": ["A=1"]}, "params is ['A=1'], which is not a mapping."),
     ({"locations": [{"path": "/uploads/"}]}, "locations holds an entry without php."),
     ({"locations": [{"php": False}]}, "locations holds an entry without path."),
     ({"locations": ["/uploads/"]}, "locations holds '/uploads/', which is not a mapping."),
@@ -294,6 +293,18 @@ def test_a_sites_password_may_hold_any_letter() -> None:
     for variables in nodes.values():
         variables["tandem_sites"][0]["database"]["password"] = "'pa\u00dfwort mit \u20ac\""
     assert faults(nodes) == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"params": ["KEY=s3cr3t"]}, {"php": ["s3cr3t"]}, {"php": {"environment": ["KEY=s3cr3t"]}}, {"php": {"settings": "s3cr3t"}}], ids=str
+)
+def test_what_is_no_mapping_is_said_once_and_its_values_are_not(change: dict[str, Any]) -> None:
+    nodes = good()
+    for variables in nodes.values():
+        variables["tandem_sites"][0].update(change)
+    (found,) = faults(nodes)
+    assert "is not a mapping. Write one key" in found
+    assert "s3cr3t" not in found
 
 
 def test_two_sites_share_nothing() -> None:
