@@ -3,6 +3,8 @@
 Each run: empty the table, load until it is steady, watch a while as the measure of normal, run the command, watch on,
 end the load, look for every acknowledged write on both databases, wait until replication is healthy. The figures of a
 run are those from the command's start until a while after its end; "added p99" is against the same load before.
+Where nodes and controller share their processors, whatever the command computes is felt as well: so what falls into the
+operation itself, from its first step until a second after its last, is told apart, if the command reports when that was.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +33,12 @@ import runtime
 import summary
 from shell import LabError, say
 
-COMMAND = "ansible-playbook -i inventories/lab -i bench/inventory playbooks/switchover.yml -e confirm=yes"
+REPORT = pair.ROOT / ".cache" / "bench" / "report.json"
+COMMAND = f"ansible-playbook -i inventories/lab -i bench/inventory playbooks/switchover.yml -e confirm=yes -e report_file={REPORT}"
 # Names under which the report of a switchover may tell what it did.
 REPORTED = ("pause_ms", "held", "killed")
+# Seconds after its last step that still belong to an operation: the first writes on the new primary.
+SETTLES = 1.0
 VIEWS = {"new SQL connections": "new SQL", "HTTP": "HTTP", "all": "all"}
 
 
@@ -71,7 +77,17 @@ def reported(file: Path | None, since: float) -> dict[str, Any]:
     if file is None or not file.exists() or file.stat().st_mtime < since:
         return {}
     told = json.loads(file.read_text(encoding="utf-8"))
-    return {name: told[name] for name in REPORTED if isinstance(told, dict) and name in told}
+    return told if isinstance(told, dict) else {}
+
+
+def itself(events: Sequence[summary.Event], told: dict[str, Any]) -> dict[str, float]:
+    """The longest pauses while the operation ran, in ms; empty: it does not say when that was."""
+    if not (told.get("began_at") and told.get("steps")):
+        return {}
+    begin = datetime.fromisoformat(told["began_at"]).timestamp()
+    end = begin + max(step["began_ms"] + step["ms"] for step in told["steps"]) / 1000 + SETTLES
+    pauses = summary.summarize(events, begin, end)["write_pauses"]
+    return {short: pauses[name]["ms"] for name, short in VIEWS.items()}
 
 
 def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, Any]:
@@ -96,6 +112,7 @@ def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, An
     window = summary.summarize(events, begin, end)
     verified = load.verify(lab, events, want_files=asked.files)
     after = pair.primary(lab)
+    told = reported(asked.report, begin)
     sql = Counter({kind: count for name, row in window["classes"].items() if name.startswith("sql-") for kind, count in row["kinds"].items()})
     return {
         "run": number,
@@ -106,6 +123,7 @@ def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, An
         "moved": bool(after) and after != before,
         "command_s": round(done - begin, 2),
         "pause_ms": {short: window["write_pauses"][name]["ms"] for name, short in VIEWS.items()},
+        "itself_ms": itself(events, told),
         "normal_pause_ms": {short: normal["write_pauses"][name]["ms"] for name, short in VIEWS.items()},
         "failed_http": window["http"]["failed"],
         "http_kinds": window["http"]["kinds"],
@@ -116,7 +134,7 @@ def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, An
         "max_ms": window["http"]["max_ms"],
         "lost": load.lost(verified),
         "complete": load.is_complete(verified),
-        "reported": reported(asked.report, begin),
+        "reported": {name: told[name] for name in REPORTED if name in told},
         "fallen": running.fallen(),
         "normal": normal,
         "window": window,
@@ -132,7 +150,7 @@ def load_log(number: int) -> Path:
 
 
 HEAD = (
-    f"{'run':>3} {'to':<8} {'pause ms: new SQL':>17} {'HTTP':>6} {'all':>6} {'failed HTTP':>11} {'SQL':>5} "
+    f"{'run':>3} {'to':<8} {'pause ms: new SQL':>17} {'HTTP':>6} {'all':>6} {'itself: new SQL':>15} {'HTTP':>6} {'all':>6} {'failed HTTP':>11} {'SQL':>5} "
     f"{'p99 ms':>7} {'added':>7} {'max ms':>7} {'lost':>5} {'s':>6}  SQL by kind; the report's words"
 )
 
@@ -140,6 +158,7 @@ HEAD = (
 def line_of(row: dict[str, Any]) -> str:
     """One run."""
     pauses = row["pause_ms"]
+    own = {name: round(row["itself_ms"][name]) if row["itself_ms"] else "-" for name in VIEWS.values()}
     words = [f"{count} {kind}" for kind, count in sorted(row["sql_kinds"].items())]
     words += [f"{name}={value}" for name, value in row["reported"].items()]
     silent = Counter[str]()
@@ -156,6 +175,7 @@ def line_of(row: dict[str, Any]) -> str:
         words.append("NOT EVERYTHING IS ON BOTH NODES")
     return (
         f"{row['run']:>3} {row['primary_after'] or '?':<8} {pauses['new SQL']:>17.0f} {pauses['HTTP']:>6.0f} {pauses['all']:>6.0f} "
+        f"{own['new SQL']:>15} {own['HTTP']:>6} {own['all']:>6} "
         f"{row['failed_http']:>11} {row['failed_sql']:>5} {row['p99_ms']:>7.0f} {row['added_p99_ms']:>7.0f} {row['max_ms']:>7.0f} "
         f"{row['lost']:>5} {row['command_s']:>6.1f}  {', '.join(words)}"
     )
@@ -164,6 +184,8 @@ def line_of(row: dict[str, Any]) -> str:
 def totals(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Median and maximum of what is judged."""
     values: dict[str, list[float]] = {f"write pause, {name}, ms": [row["pause_ms"][name] for row in rows] for name in VIEWS.values()}
+    if all(row["itself_ms"] for row in rows):
+        values |= {f"in the operation itself, {name}, ms": [row["itself_ms"][name] for row in rows] for name in VIEWS.values()}
     values |= {f"the same without a switchover, {name}, ms": [row["normal_pause_ms"][name] for row in rows] for name in VIEWS.values()}
     for name, text in (
         ("failed_http", "failed HTTP requests"),
@@ -182,7 +204,7 @@ def main() -> int:
     load.add_options(line)
     line.add_argument("--runs", type=int, default=20)
     line.add_argument("--command", default=COMMAND, help="exchanges the roles, each time it is run; default: %(default)s")
-    line.add_argument("--report", type=Path, metavar="FILE", help="JSON that the command writes about itself")
+    line.add_argument("--report", type=Path, metavar="FILE", default=REPORT, help="JSON that the command writes about itself")
     line.add_argument("--title", default="", help="for the table")
     line.add_argument("--before", type=float, default=5.0, help="seconds of steady load before the command")
     line.add_argument("--after", type=float, default=5.0, help="seconds of load after it")

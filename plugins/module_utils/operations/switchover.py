@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 import typing as t
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from ..decide import Node
 from ..errors import NotYet, OperationFailed, TandemError
@@ -67,6 +68,7 @@ class Report:
     """What happened."""
 
     operation: str = ""
+    began_at: str = ""  # of its steps, which tell when they began from here on; UTC
     kind: str = "switchover"
     old: str = ""
     new: str = ""
@@ -175,6 +177,7 @@ class Switchover:
             self.report.result = "refused"
             self._end()
             raise
+        self.report.began_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
             self.plan.run()
             if self.wish.move_vips:
