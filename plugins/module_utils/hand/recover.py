@@ -68,6 +68,13 @@ def _use_atlas(journal: Journal, node: Node, say: t.Callable[[str], None]) -> No
     """Whoever was taken offline by this operation, unless it has put them back."""
     taken = [entry for entry in journal.actions() if entry["do"] in ("atlas_offline", "atlas_online")]
     if taken and taken[-1]["do"] == "atlas_offline":
+        try:
+            if "atlas" in Record().read():
+                say("Atlas stays offline: a person has fenced it")
+                return
+        except TandemError as error:
+            say(f"Atlas stays as it is: {error}")
+            return
         say("Atlas uses its writer again")
         try:
             node.atlas_online(taken[-1]["with"]["addresses"])
@@ -183,8 +190,9 @@ def _forward(journal: Journal, node: Node, name: str, say: t.Callable[[str], Non
     elif name == request["old"] and request.get("kind") != _FAILOVER:
         say("following the new primary")
         try:
-            node.attach()
+            # First: its applier may wait for one that does not acknowledge any more, and could not be stopped.
             node.settle()
+            node.attach()
         except TandemError as error:
             say(f"not yet: {error}")
     if _held(done):

@@ -9,6 +9,7 @@ tool, between two offsets that are known to be boundaries of transactions.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -29,7 +30,7 @@ _HEADER = struct.Struct("<IBIIIH")  # time, type, server id, length, next positi
 # Types of events.
 _STOP, _ROTATE, _QUERY, _XID, _XA_PREPARE = 3, 4, 2, 16, 38
 _MYSQL_GTID, _MYSQL_PREVIOUS, _MYSQL_PAYLOAD, _MYSQL_TAGGED = 33, 35, 40, 42
-_MARIADB_GTID, _MARIADB_LIST, _MARIADB_QUERY_COMPRESSED = 162, 163, 165
+_MARIADB_GTID, _MARIADB_LIST, _MARIADB_ENCRYPTED, _MARIADB_QUERY_COMPRESSED = 162, 163, 164, 165
 # A payload is a whole transaction, compressed: its end is inside.
 _ENDS = {_QUERY, _XID, _XA_PREPARE, _MYSQL_PAYLOAD, _MARIADB_QUERY_COMPRESSED}
 _CHECKSUM = 4
@@ -53,6 +54,15 @@ class LogFile:
     before: GtidSet
     groups: list[Group] = field(default_factory=list)
     partial: bool = False
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> t.Iterator[None]:
+    """Raises OperationFailed in place of what reading a file ends with that is not what it seems to be."""
+    try:
+        yield
+    except (struct.error, ValueError) as error:
+        raise OperationFailed(f"{path} is damaged, or encrypted: {error}.", "Start that database, then run this again.") from error
 
 
 class BinaryLog:
@@ -89,14 +99,14 @@ class BinaryLog:
 
     def before(self, path: Path) -> GtidSet:
         """What was executed before a file began. Raises OperationFailed where it does not say."""
-        with path.open("rb") as file:
+        with _whole(path), path.open("rb") as file:
             offset = 4
             begun = file.read(offset) == _MAGIC
             while begun and len(header := file.read(_HEADER.size)) == _HEADER.size:
                 _time, kind, _server, length, _next, _flags = _HEADER.unpack(header)
                 if kind in (_MARIADB_LIST, _MYSQL_PREVIOUS):
                     return self._history(file.read(length - _HEADER.size))
-                if kind in (_MARIADB_GTID, _MYSQL_GTID, _MYSQL_TAGGED) or length < _HEADER.size:
+                if kind in (_MARIADB_GTID, _MYSQL_GTID, _MYSQL_TAGGED, _MARIADB_ENCRYPTED) or length < _HEADER.size:
                     break
                 offset += length
                 file.seek(offset)
@@ -105,7 +115,7 @@ class BinaryLog:
     def read(self, path: Path, known: GtidSet | None = None) -> LogFile:
         """The transactions in one file; with ``known``, only those that are not in there."""
         try:
-            with path.open("rb") as file:
+            with _whole(path), path.open("rb") as file:
                 return self._read(path, file, known)
         except OSError as error:
             raise OperationFailed(f"{path} cannot be read: {error.strerror}.") from error
@@ -122,6 +132,8 @@ class BinaryLog:
             _time, kind, server, length, _next, _flags = _HEADER.unpack(file.read(_HEADER.size))
             if length < _HEADER.size or offset + length > size:
                 break
+            if kind == _MARIADB_ENCRYPTED:
+                raise OperationFailed(f"{path} is encrypted.", "Start that database, then run this again.")
             if kind in (_MARIADB_GTID, _MYSQL_GTID, _MARIADB_LIST, _MYSQL_PREVIOUS, _MYSQL_TAGGED, _STOP, _ROTATE):
                 # Whatever came before is finished: something else follows it.
                 if begun is not None:

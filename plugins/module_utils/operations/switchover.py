@@ -213,8 +213,9 @@ class Switchover:
             before=[
                 Step("presync", f"{new} applies what {old} has written so far", self._presync),
                 Step("ahead", f"{old} connects to {new}", self._follow_ahead, self._follow_nobody),
-                Step("prepare", "Get ready to hold new connections", self._prepare, self._let_through),
+                # Before what holds: taken back after it, when its writer, which is the proxy, serves again.
                 *self._with_atlas(Step("atlas-offline", "Every Atlas sends its writer nobody new", self._atlas_offline, self._atlas_online)),
+                Step("prepare", "Get ready to hold new connections", self._prepare, self._let_through),
                 Step("hold", "Hold new connections on both nodes", self._hold),
                 Step("drain", "Let connections in flight end", self._drain),
                 Step("close", f"Close {old} and prove it", self._close, self._reopen),
@@ -225,8 +226,8 @@ class Switchover:
                 Step("promote", f"Open {new}; {old} follows it", self._promote),
                 Step("point", f"Send held connections to {new}", self._point),
                 Step("settle", f"{new} waits for {old} with every commit", self._settle, essential=False),
-                *self._with_atlas(Step("atlas-online", "Every Atlas uses its writer again", self._atlas_online, essential=False)),
                 Step("leave", f"{new} follows nobody, {old} sends to nobody", self._leave, essential=False),
+                *self._with_atlas(Step("atlas-online", "Every Atlas uses its writer again", self._atlas_online, essential=False)),
                 Step("events", f"{new} runs the scheduled events", self._events, essential=False),
             ],
             clock=self.clock,
@@ -279,7 +280,12 @@ class Switchover:
     def _follow_ahead(self) -> str:
         """The longest part of exchanging the roles comes before anybody waits, where the engine allows it."""
         self._told = True
-        self._told = self.old.call("follow_ahead")
+        try:
+            self._told = self.old.call("follow_ahead")
+        except OperationFailed as error:
+            # A gain of time, and no more.
+            self._follow_nobody()
+            return f"when the roles change: {error}"
         if not self._told:
             return "when the roles change"
         self._ahead = self.new.call("followed", seconds=_FOLLOWED_AHEAD)
@@ -406,9 +412,12 @@ class Switchover:
             self._go_on_alone()
 
     def _leave(self) -> None:
-        if self._ahead:
-            self.new.call("forget_source")
-        self.old.call("settle")
+        try:
+            if self._ahead:
+                self.new.call("forget_source")
+        finally:
+            # Also when the new one is lost: what is applied here would wait for its acknowledgement.
+            self.old.call("settle")
 
     def _events(self) -> str:
         return ", ".join(self.new.call("run_events")) or "there are none"

@@ -108,7 +108,13 @@ def test_mysql_begins_with_a_query_that_ends_nothing(tmp_path) -> None:
 def test_a_compressed_transaction_is_one_event(tmp_path) -> None:
     """binlog_transaction_compression: BEGIN, the rows and the XID are inside."""
     logs = Directory(tmp_path, MYSQL)
-    logs.add(event(35, struct.pack("<Q", 0)), mysql_gtid(1), event(PAYLOAD, b"z" * 90), mysql_gtid(2), event(PAYLOAD, b"z" * 90))
+    logs.add(
+        event(35, struct.pack("<Q", 0)),
+        mysql_gtid(1),
+        event(PAYLOAD, b"z" * 90),
+        mysql_gtid(2),
+        event(PAYLOAD, b"z" * 90),
+    )
     assert str(logs.log.executed()) == f"{SOURCE}:1-2"
     file = logs.add(event(35, struct.pack("<Q", 0)), mysql_gtid(3), event(PAYLOAD, b"z" * 90)[:-1])
     assert str(logs.log.executed()) == ""
@@ -215,3 +221,19 @@ def test_an_encrypted_log_is_told(maria) -> None:
     maria.add().write_bytes(b"\xfdbin" + b"0" * 100)
     with pytest.raises(OperationFailed, match="encrypted"):
         maria.log.executed()
+
+
+@pytest.mark.parametrize(
+    "scrambled",
+    [event(163, b"\xff" * 6), event(35, b"\xff" * 30), event(164, b"\x01" * 17) + event(99, b"?" * 30)],
+    ids=["list", "sets", "says so"],
+)
+@pytest.mark.parametrize("engine", [MARIADB, MYSQL])
+def test_an_encrypted_file_is_told_in_words(tmp_path: Path, engine: str, scrambled: bytes) -> None:
+    """Magic and lengths stay readable, the kinds are noise: what is no list must not be taken for one."""
+    directory = Directory(tmp_path, engine)
+    file = directory.add(scrambled)
+    with pytest.raises(OperationFailed):
+        directory.log.before(file)
+    with pytest.raises(OperationFailed, match=r"encrypted|tagged"):
+        directory.log.executed()

@@ -99,3 +99,22 @@ def test_a_journal_found_late_takes_no_source_from_a_replica(begin) -> None:
     assert old.source
     world.line("node-a").call("begin", operation="later", kind="switchover", old="node-b", new="node-a")
     assert old.source
+
+
+def test_where_it_cannot_be_it_connects_later(begin) -> None:
+    """What only saves time is in nobody's way."""
+    world, operation = begin()
+    world.nodes["node-a"].fail_at = "follow_ahead"
+    report = operation.run()
+    assert report.result == "done" and "node-a attach" in world.messages
+    assert "follow_ahead was made to fail" in next(step["said"] for step in report.steps if step["name"] == "ahead")
+
+
+def test_the_old_one_is_settled_although_the_new_one_is_lost(begin) -> None:
+    """What it applies would wait for the acknowledgement of a dead one."""
+    number = number_of(begin, "node-b forget_source")
+    world, operation = begin()
+    world.power_off_at = (number, "before", "node-b")
+    with contextlib.suppress(TandemError):
+        operation.run()
+    assert world.nodes["node-a"].done.count("settle") == 1

@@ -55,6 +55,9 @@ def test_taking_back_puts_them_online(make_world, at) -> None:
         operation.run()
     assert world.open_nodes() == ["node-a"]
     assert [node.atlas_off for node in world.nodes.values()] == [[], []]
+    if "node-a hold" in world.messages:
+        # Its writer is the proxy, which serves nobody while it holds.
+        assert world.messages.index("node-b let_through") < world.messages.index("node-a atlas_online")
 
 
 def test_one_that_does_not_come_back_is_told_and_the_other_one_is_put_online(make_world) -> None:
