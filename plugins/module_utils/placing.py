@@ -152,8 +152,6 @@ def compare(places: Places, entry: Entry, check: bool = False) -> Change | None:
     gid, group_known = number(entry.group, "group", entry.path, check)
     there = seen.kind == entry.state
     kept = there and entry.keep_mode and entry.state == "directory"
-    if kept:
-        gid, group_known = None, True
     usual = 0o755 if entry.state == "directory" else 0o644
     mode = entry.mode if entry.mode is not None and not kept else seen.mode if there else usual
     content = not there or (entry.state == "file" and seen.data != entry.data)

@@ -89,7 +89,7 @@ options:
         default: false
       keep_mode:
         description:
-          - For V(files[].state=directory). The group and the mode are those of a new one; one that is there keeps its own.
+          - For V(files[].state=directory). The mode is that of a new one; one that is there keeps its own.
         type: bool
         default: false
       keep_former:

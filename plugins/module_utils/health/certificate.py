@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from .tasks import optional
 
 CERTIFICATE = "/etc/tandem/pki/node.pem"
-# Seconds between two looks, and from when on a person is told: role certificates renews in this time.
-EVERY = 3600.0
-SOON = 30 * 86400.0
+# Seconds between two looks, and from when on a person is told. Role certificates renews from 30 days on: told as early, a person
+# would be asked for a run that renews nothing where certificates_renew_days is less.
+EVERY = 60.0
+SOON = 14 * 86400.0
 _SEQUENCE, _VERSION = 0x30, 0xA0
 _FORMATS = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}
 

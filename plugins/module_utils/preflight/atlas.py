@@ -20,6 +20,8 @@ _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]
 _URL = re.compile(r"(https?|ftp)://")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 """What its unit cannot see (ProtectHome, PrivateTmp)."""
+_SHARED = ("/", "/opt", "/srv", "/var", "/var/lib", "/var/log")
+"""What its logs cannot have for themselves."""
 _PORTS = ("atlas_proxy_port", "atlas_admin_port")
 
 
@@ -81,10 +83,19 @@ def _source(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"tandem_atlas_checksum is {checksum!r}.", "Write it as sha256:HEX, with 64 digits, in small letters."
     if package and not package.endswith((".deb", ".rpm")):
         yield f"tandem_atlas_package is {package}, which ends neither with .deb nor with .rpm.", "Give a package, or tandem_atlas_tree."
-    place = os.path.normpath(str(tree or "/"))
-    hidden = [above for above in _HIDDEN if f"{place}/".startswith(f"{above}/")]
-    if hidden and variables.get("tandem_atlas_tree_on_node") is True:
-        yield f"tandem_atlas_tree is {tree} on the nodes, and Atlas' unit does not see {hidden[0]}.", "Put it elsewhere, such as /opt/atlas."
+    yield from _places(variables)
+
+
+def _places(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    of_program = "tandem_atlas_tree" if variables.get("tandem_atlas_tree_on_node") is True else "atlas_prefix"
+    for name, instead in ((of_program, "/opt/atlas"), ("atlas_log_dir", "/var/log/atlas")):
+        given = variables.get(name)
+        place = os.path.normpath(str(given or "/"))
+        hidden = [above for above in _HIDDEN if f"{place}/".startswith(f"{above}/")]
+        if hidden:
+            yield f"{name} is {given} on the nodes, and Atlas' unit does not see {hidden[0]}.", f"Put it elsewhere, such as {instead}."
+        elif name == "atlas_log_dir" and name in variables and (not os.path.isabs(str(given)) or place in _SHARED):
+            yield f"{name} is {given!r}, which is no directory of its own.", f"Choose a directory for its logs alone, such as {instead}."
 
 
 def _ports(variables: dict[str, Any]) -> Iterator[tuple[str, str]]:

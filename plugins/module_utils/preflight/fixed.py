@@ -28,6 +28,7 @@ FIXED: dict[str, int | str] = {
     "database_monitor_user": "tandem_monitor",
     "database_canary_user": "tandem_canary",
     "health_monitor_user": "tandem_monitor",
+    "atlas_proxy_address": "127.0.0.1",
 }
 """A role by itself may have them otherwise. In a pair the firewall, HAProxy, the hands, the runbooks or the peer rely on these values."""
 
@@ -41,6 +42,9 @@ MOVABLE = {
 
 OF_SSH = ("firewall_ssh_port", "file_sync_ssh_port", "operations_ssh_port", "health_ssh_port")
 """What tandem_ssh_port sets in all roles."""
+
+PLACES = ("atlas_prefix", "atlas_log_dir")
+"""Directories on the nodes, which the preflight of Atlas looks at."""
 
 OVERWRITTEN = {
     "health_agent_enabled": "tandem_failover",
@@ -93,7 +97,7 @@ _OTHERS = {
     9201: "the heartbeat",
 }
 
-NAMES = frozenset((*FIXED, *MOVABLE, *OF_SSH, *OVERWRITTEN))
+NAMES = frozenset((*FIXED, *MOVABLE, *OF_SSH, *PLACES, *OVERWRITTEN))
 """What the preflight reads besides tandem_..."""
 
 

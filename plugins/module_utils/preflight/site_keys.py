@@ -45,7 +45,8 @@ KINDS: dict[str, Kind] = {
     "params": MAPPING,
     "php": MAPPING,
 }
-LOCATION: dict[str, Kind] = {"path": PLACE, "root": PLACE, "php": YESNO}
+ROOT: Kind = (lambda value: value == "" or PLACE[0](value), *PLACE[1:])
+LOCATION: dict[str, Kind] = {"path": PLACE, "root": ROOT, "php": YESNO}
 PHP: dict[str, Kind] = {
     **dict.fromkeys(("max_children", "start_servers", "min_spare_servers", "max_spare_servers", "max_requests", "request_timeout"), WHOLE),
     **dict.fromkeys(("memory_limit", "upload_max", "session_handler", "session_path"), TEXT),

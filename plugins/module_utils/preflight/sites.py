@@ -96,6 +96,7 @@ _PHP_REPLACES_VARIABLE = re.compile(r"^$|^\$|" + _PHP_REPLACES.pattern)
 _NGINX_REPLACES = re.compile(r'[$"\\\x00-\x1f\x7f]')
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SETTING = re.compile(r"[A-Za-z0-9_.]+")
+_IN_QUOTES = re.compile(r'".*"')
 _SYSTEM_SCHEMAS = ("mysql", "sys", "information_schema", "performance_schema")
 _OTHERS_SCHEMAS = {
     "test": "MariaDB lets anybody write to a schema of that name, wherever it came with the server",
@@ -190,6 +191,8 @@ def _texts(values: Any, where: str, names: re.Pattern[str], refused: re.Pattern[
             yield _fault(f"{where}: {name!r} is not a name that can be set.", "Use letters, digits and _.")
         elif not isinstance(value, (str, int, float)) or refused.search(str(value)):
             yield _fault(f"{where}: {name} cannot be written as it is.", f"It holds {allowed}.")
+        elif names is _SETTING and _matches(_IN_QUOTES, value):
+            yield _fault(f"{where}: {name} stands in double quotes of its own, which PHP would take as a part of it.", "Write it without them.")
 
 
 def _names(names: Any, title: str) -> Iterator[Fault]:

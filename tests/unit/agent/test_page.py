@@ -189,7 +189,7 @@ def test_nothing_crashes_it() -> None:
         (lambda s: s.update(fault=True), "warn", "node-b must not hold the addresses."),
         (lambda s: s["disks"][0].update(free=4e9), "warn", "node-b: 4.0 GB free on /var/lib/mysql."),
         (lambda s: s["disks"][0].update(free=0), "bad", "node-b: 0 B free on /var/lib/mysql."),
-        (lambda s: s.update(certificate_ends=data.NOW + 31 * 86400), "ok", ""),
+        (lambda s: s.update(certificate_ends=data.NOW + 15 * 86400), "ok", ""),
         (lambda s: s.update(certificate_ends=data.NOW + 12 * 86400), "warn", "node-b: its certificate ends in 12 days: run playbooks/base.yml"),
         (lambda s: s["peer"]["status"].update(certificate_ends=data.NOW - 5), "bad", "node-a: its certificate has expired"),
         (lambda s: s["peer"].update(status=None, agent=None), "unknown", ""),

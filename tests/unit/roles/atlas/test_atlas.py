@@ -167,7 +167,8 @@ def holds(when: Any, **known: Any) -> bool:
 def test_a_place_for_logs_is_made_where_systemd_does_not() -> None:
     """Or its unit could not start, since what it names has to be there."""
     said = {"path": "/srv/logs", "state": "directory", "owner": "atlas", "group": "atlas", "mode": "0750"}
-    assert templar(atlas_log_dir="/srv/logs").template(trusted("vars", "main.yml")["__atlas_log_directory"]) == [said]
+    for given in ("/srv/logs", "/srv/logs/"):
+        assert templar(atlas_log_dir=given).template(trusted("vars", "main.yml")["__atlas_log_directory"]) == [said]
     assert templar().template(trusted("vars", "main.yml")["__atlas_log_directory"]) == []
     assert "__atlas_log_directory" in task("configure.yml", "Configure")["tandem.lemp.files"]["files"]
 

@@ -96,6 +96,12 @@ def test_what_others_wrote_stays_and_a_second_run_changes_nothing(tmp_path: Path
     assert changed == first.replace("/etc/tandem/pki/node.key r,", "/etc/ssl/private/db.key r,")
 
 
+def test_the_last_rule_is_read_where_its_line_has_no_end(tmp_path: Path) -> None:
+    node = Node(tmp_path, "mysql")
+    node.rules.write_text("/data/ r,", encoding="utf-8")
+    assert "rule /data/ r," in node.look()
+
+
 @pytest.mark.parametrize("without", ["engine", "profile"])
 def test_nothing_is_written_where_no_profile_confines_the_server(tmp_path: Path, without: str) -> None:
     node = Node(tmp_path, "mariadb" if without == "engine" else "mysql")

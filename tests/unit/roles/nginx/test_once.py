@@ -33,10 +33,13 @@ def test_the_rest_is_sent_to_one_only(balance: str, rendered: Callable[..., str]
     php = location(text, r"~ \.php$")
     (passed,) = re.findall(r"fastcgi_pass \S+;", php)
     assert "try_files $tandem_once$uri @once;" in php
-    once, refused = location(text, "@once"), location(text, "@refused")
+    once = location(text, "@once")
     assert "fastcgi_next_upstream off;" in once and passed in once
-    assert 'if ($tandem_refused = "") {\n            return 502;' in refused and passed in refused
-    assert "error_page 502 = @refused;" in text
+    for name, status in (("@refused", 502), ("@unanswered", 504)):
+        other = location(text, name)
+        assert f"error_page {status} = {name};" in once
+        assert f'if ($tandem_refused = "") {{\n            return {status};' in other and passed in other
+        assert "fastcgi_next_upstream_timeout 1s;" in other
 
 
 def test_a_place_with_a_root_of_its_own_has_ways_of_its_own(rendered: Callable[..., str]) -> None:
@@ -44,12 +47,16 @@ def test_a_place_with_a_root_of_its_own_has_ways_of_its_own(rendered: Callable[.
     text = rendered(locations=places, nginx_peer_address="192.0.2.12", nginx_inside_address="192.0.2.11")
     assert "try_files $tandem_once$uri @once2;" in location(text, "^~ /wp-content/")
     assert "root /var/lib/wordpress;" in location(text, "@once2") and "error_page 502 = @refused2;" in location(text, "@once2")
-    assert "root /var/lib/wordpress;" in location(text, "@refused2")
-    named = re.findall(r"@(?:once|refused)\d*", text)
-    assert set(named) == {"@once", "@refused", "@once2", "@refused2"}
+    assert all("root /var/lib/wordpress;" in location(text, name) for name in ("@refused2", "@unanswered2"))
+    named = re.findall(r"@(?:once|refused|unanswered)\d*", text)
+    assert set(named) == {f"@{name}{number}" for name in ("once", "refused", "unanswered") for number in ("", "2")}
     assert "@once" not in text.split("# For the other node's nginx")[1]
 
 
-def test_the_sites_own_page_for_the_error_comes_first(rendered: Callable[..., str]) -> None:
-    text = rendered(extra_config="error_page 502 /down.html;")
-    assert text.index("error_page 502 /down.html;") < text.index("\n    error_page 502 = @refused;")
+def test_only_requests_to_php_are_looked_at(rendered: Callable[..., str]) -> None:
+    """At the server it would catch those of a proxy_pass in extra_config, and end those of conf.d."""
+    assert "\n    error_page" not in rendered()
+
+
+def test_the_sites_own_page_for_the_error_comes_last(rendered: Callable[..., str]) -> None:
+    assert "recursive_error_pages on;" in location(rendered(extra_config="error_page 502 /down.html;"), "@once")

@@ -37,7 +37,7 @@ def test_a_file_that_a_cache_may_keep_sets_no_cookie(rendered: Callable[..., str
 )
 def test_the_cookie_is_for_https_only_where_nothing_else_is_served(tls: str, redirect: bool, secure: bool, rendered: Callable[..., str]) -> None:
     text = rendered(balance="session", nginx_tls=tls, nginx_tls_redirect=redirect)
-    assert f"userid_flags httponly samesite=lax{' secure' if secure else ''};" in text
+    assert f"userid_flags httponly{' samesite=none secure' if secure else ''};" in text
 
 
 @pytest.mark.parametrize("balance", ["round_robin", "least_conn", "ip_hash", "local", ""])

@@ -76,7 +76,9 @@ REFUSED = [
     ({"environment": {"DB_PASSWORD": "a\nenv[B] = c"}}, "environment DB_PASSWORD of site shop"),
     ({"environment": {"DB_PASSWORD": ""}}, "environment DB_PASSWORD of site shop"),
     ({"settings": {"x.y": "a${HOME}"}}, "setting x.y of site shop"),
+    ({"settings": {"x.y": '"exec,passthru"'}}, "setting x.y of site shop"),
     ({"session_path": "tcp://${HOST}"}, "session_path of site shop"),
+    ({"session_path": '"tcp://192.0.2.20"'}, "session_path of site shop"),
 ]
 
 
@@ -92,7 +94,10 @@ def test_what_php_would_change_is_refused_before_anything_is_installed(php: dict
     assert said in message and "ecret" not in message
 
 
-@pytest.mark.parametrize("php", [None, {}, {"environment": {"A": 'a"b\\c$5', "B": 5}, "settings": {"x.y": "a;b"}, "session_path": "tcp://192.0.2.20"}], ids=str)
+TAKEN = {"environment": {"A": 'a"b\\c$5', "B": 5}, "settings": {"x.y": "a;b", "x.z": '"a" or "b", c'}, "session_path": "tcp://192.0.2.20"}
+
+
+@pytest.mark.parametrize("php", [None, {}, TAKEN], ids=str)
 def test_everything_else_is_taken(php: dict[str, Any] | None) -> None:
     task = load("tasks/preflight.yml")[0]
     assert told(php_fpm_sites=[{**SITE, "php": php}]).template(task["vars"]["__php_fpm_unwritable"]) == []

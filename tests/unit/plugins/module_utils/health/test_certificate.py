@@ -6,10 +6,12 @@ from __future__ import annotations
 import ssl
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
-from ansible_collections.tandem.lemp.plugins.module_utils.health.certificate import Certificate, ends
+from ansible_collections.tandem.lemp.plugins.module_utils.health.certificate import EVERY, SOON, Certificate, ends
 
 
 @pytest.fixture
@@ -52,3 +54,10 @@ def test_what_cannot_be_read_says_nothing(made, tmp_path) -> None:
         certificate = Certificate(str(path))
         certificate.look()
         assert certificate.ends is None
+
+
+def test_nobody_is_asked_for_a_run_that_renews_nothing():
+    """By default the runs of the weeks before have done it. What a run has just done is seen at once, not when the status is believed wrong."""
+    role = Path(__file__).resolve().parents[5] / "roles" / "certificates" / "defaults" / "main.yml"
+    assert yaml.safe_load(role.read_text(encoding="utf-8"))["certificates_renew_days"] * 86400 > SOON
+    assert EVERY <= 60

@@ -34,6 +34,28 @@ def test_a_tree_or_a_package_is_enough() -> None:
     assert faults(with_atlas(tandem_atlas_tree="", tandem_atlas_package=URL, tandem_atlas_checksum=CHECKSUM)) == []
 
 
+def test_places_of_its_own_are_taken() -> None:
+    assert faults(with_atlas(atlas_prefix="/opt/atlas/", atlas_log_dir="/srv/logs/")) == []
+    assert faults(with_atlas(atlas_prefix="/root/atlas", tandem_atlas_tree_on_node=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"atlas_prefix": "/root/atlas"}, "atlas_prefix is /root/atlas on the nodes, and Atlas' unit does not see /root."),
+        ({"atlas_log_dir": "/var/tmp/../tmp/logs"}, "and Atlas' unit does not see /var/tmp."),
+        ({"atlas_log_dir": "/var/log/"}, "atlas_log_dir is '/var/log/', which is no directory of its own."),
+        ({"atlas_log_dir": "logs"}, "atlas_log_dir is 'logs', which is no directory of its own."),
+        ({"atlas_log_dir": None}, "atlas_log_dir is None, which is no directory of its own."),
+        ({"atlas_proxy_address": "0.0.0.0"}, "atlas_proxy_address is 0.0.0.0. It is fixed at 127.0.0.1"),
+    ],
+    ids=str,
+)
+def test_its_role_would_refuse_them_later(more: dict[str, Any], expected: str) -> None:
+    (told,) = faults(with_atlas(**more))
+    assert expected in told
+
+
 def test_nothing_is_asked_of_a_pair_without_it() -> None:
     assert faults(with_atlas(tandem_sql_proxy="haproxy", tandem_atlas_tree="", tandem_secret_atlas="", tandem_database_engine="mysql")) == []
 

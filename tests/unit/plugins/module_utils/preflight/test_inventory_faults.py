@@ -193,6 +193,8 @@ SITES = [
     ({"php": {"environment": {"SECRET": "a\nb"}}}, "site blog: environment: SECRET cannot be written as it is"),
     ({"php": {"environment": {"SECRET": ""}}}, "site blog: environment: SECRET cannot be written as it is"),
     ({"php": {"settings": {"user_agent": "a$pool"}}}, "site blog: settings: user_agent cannot be written as it is"),
+    ({"php": {"settings": {"disable_functions": '"exec,passthru"'}}}, "site blog: settings: disable_functions stands in double quotes of its own"),
+    ({"php": {"session_path": '"tcp://192.0.2.20"'}}, "site blog: php: session_path stands in double quotes of its own"),
     ({"php": {"session_path": "tcp://${HOST}"}}, "site blog: php: session_path cannot be written as it is"),
     ({"databse": {}}, "unknown key databse. Did you mean database?"),
     (

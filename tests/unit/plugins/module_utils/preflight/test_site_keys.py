@@ -38,6 +38,7 @@ def test_every_optional_key_is_looked_at() -> None:
         {},
         {"balance": "session", "front_controller": False, "client_max_body_size": 1048576, "static_expires": "7d", "title": 2026},
         {"locations": [{"path": "/a/", "php": True}, {"path": "/b/", "php": False, "root": "/srv/b"}], "params": {}},
+        {"locations": [{"path": "/a/", "php": True, "root": ""}]},  # as if they were not there
         {"php": {"request_timeout": 90, "readable": ["/srv"], "settings": {"display_errors": "off"}, "session_path": ""}},
     ],
     ids=str,
