@@ -229,6 +229,8 @@ class _Worker:
         while True:
             attempt += 1
             final = False
+            with self._changed:
+                last = self._stopping
             try:
                 self._channel.send(message)
             except ChannelError as error:
@@ -240,7 +242,7 @@ class _Worker:
                 return True
             self._say(complaint, message)
             with self._changed:
-                if final or self._stopping or time.monotonic() - since >= self._give_up:
+                if final or last or time.monotonic() - since >= self._give_up:
                     LOG.error("%s: given up on %s", self._channel.name, message.get("key"))
                     return False
                 self._changed.wait_for(lambda: self._stopping, self._delay(attempt))
