@@ -187,10 +187,9 @@ def take_down(nets: set[int]) -> Stage:
     return Stage("nodes", "keeping their logs, ending them", lambda _fast: [Command(argv) for argv in argvs])
 
 
-WHOLE = ["destroy", "test --destroy=never"]
-
 # What Debian 13 could do otherwise shows when it is built; "check" on clean nodes is tried on Debian 12.
 BUILT = ["destroy", "create", "converge", "idempotence", "side-effect", "verify"]
+WHOLE = ["destroy", "syntax", "create", "check", *BUILT[2:]]
 
 # Two run at a time, in this order. Three scenarios use a pair that another has built.
 # The agent comes last, because it does by itself what the runbooks are tried for.

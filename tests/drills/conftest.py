@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import agents
 import pair
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from standstill import repeating
+
+# Adverts come four times a second: a pair that stood still for longer gives its addresses away.
+pytest_runtest_protocol = repeating(1.0)
 
 # Of the other engine.
 collect_ignore = [f"test_gtid_{engine}.py" for engine in ("mariadb", "mysql") if engine != pair.ENGINE]

@@ -17,12 +17,19 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from standstill import repeating
+
 # A test of properties is about right and wrong. How long one example takes is the business of the machine: a loaded one needs
 # 300 ms for what else takes half a one, and hypothesis would call that a failure (its deadline is 200 ms). bench/ measures.
 settings.register_profile("tandem", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tandem")
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# A server on loopback that has half a second for its answer is silent for as long as the machine stands still.
+pytest_runtest_protocol = repeating(0.3)
 
 
 def namespace(name: str, path: list[str]) -> None:

@@ -82,6 +82,7 @@ class Agency:
 
     def __init__(self, config: Config, settings: AgentSettings, eyes: Eyes) -> None:
         self.config, self._eyes = config, eyes
+        self.loop: asyncio.AbstractEventLoop | None = None
         policy = Policy(
             name=config.node,
             peer=config.peer,
@@ -96,7 +97,6 @@ class Agency:
         self.wake: t.Callable[[], t.Any] = self.step
         self.agent = Agent(policy, acts, Store(settings.directory), self._note, holds, self._make_witness(policy, settings))
         self.voice = Voice(config.node, settings.directory, settings.channels, lambda: eyes.status(True))
-        self.loop: asyncio.AbstractEventLoop | None = None
         self.peer_agent: t.Any = None
         self.peer_status: dict[str, t.Any] | None = None
         self._heard_at: dict[str, float] = {}

@@ -253,7 +253,7 @@ def test_one_that_hangs_gets_two_seconds() -> None:
     assert write_fence.of_both_nodes(replace(pair(1, 2), atlas_application=own))._application == ("127.0.0.1", 1234, Account("app", "app_pw", 2.0))
 
 
-APP = Account("app", "app_pw", 0.5)
+APP = Account("app", "app_pw", 2.0)
 
 
 def application(port: int) -> tuple[str, int, Account]:

@@ -18,7 +18,8 @@ from ansible_collections.tandem.lemp.plugins.module_utils.atlas.wire import Endp
 from .replay import ADDRESS, Exchange, Faults, Server, Transcript, free_port, recorded, replaying, somebody
 
 M1, M2 = ("127.0.0.1:13306", RW), ("127.0.0.1:13307", RO)
-APP = Account("app", "app_pw", 0.5)
+TIMEOUT = 2.0
+APP = Account("app", "app_pw", TIMEOUT)
 
 
 def admin_talk() -> Transcript:
@@ -47,7 +48,7 @@ def behind(reader: Transcript | None = None, faults: Faults | None = None) -> It
 
 def watched(admin: int, proxy: int, writer: int, reader: int, threads: int = 2) -> Watched:
     servers = ((f"{ADDRESS}:{writer}", RW), (f"{ADDRESS}:{reader}", RO))
-    return Watched(Endpoint(ADDRESS, admin, "user", "pwd", 0.5), (ADDRESS, proxy), APP, servers, threads)
+    return Watched(Endpoint(ADDRESS, admin, "user", "pwd", TIMEOUT), (ADDRESS, proxy), APP, servers, threads)
 
 
 def looked(seen: Look) -> tuple[How, ...]:
@@ -68,7 +69,7 @@ def test_a_reader_that_hangs_is_not_asked_through_atlas() -> None:
     with replaying(admin_talk(), 0) as admin, replaying(proxy_talk(), quits=True) as proxy, behind() as (writer, _reader), somebody(b"") as frozen:
         began = time.monotonic()
         seen = look(watched(admin.port, proxy.port, writer.port, frozen))
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 3 * TIMEOUT
         assert seen.servers[f"{ADDRESS}:{frozen}", RO].how is How.SILENT
         assert looked(seen) == (How.OK, How.OK, How.UNASKED, How.OK)
         assert proxy.heard == [WRITE]

@@ -62,6 +62,12 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def stopped(pid: int) -> bool:
+    """All its threads are. See proc_pid_stat(5): the state is behind the name, which may hold anything."""
+    states = [task.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(state == "T" for state in states)
+
+
 class Server:
     """A process on a port."""
 
@@ -72,6 +78,11 @@ class Server:
         for pid in children(self.process.pid)[1 if but_itself else 0 :]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def freeze(self) -> None:
+        """SIGSTOP for all, and wait: a thread that runs on another processor stops a moment later."""
+        self.signal_all(signal.SIGSTOP)
+        wait_for(lambda: all(stopped(pid) for pid in children(self.process.pid)))
 
     def stop(self) -> None:
         self.signal_all(signal.SIGKILL)

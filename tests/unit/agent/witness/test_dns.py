@@ -113,7 +113,7 @@ def test_killed_in_the_middle_what_was_granted_is_there(server: Named) -> None:
 def test_a_witness_that_stands_still_is_unreachable_in_time_and_found_again(server: Named) -> None:
     assert ask(server).swap(None, record("a", 1))
     a = DnsRegister(server.settings(), 0.5)
-    server.signal_all(signal.SIGSTOP)
+    server.freeze()
     began = time.monotonic()
     with pytest.raises(Unreachable, match="no answer"):
         a.swap(record("a", 1), record("a", 2))

@@ -158,7 +158,7 @@ def test_a_witness_that_stands_still_is_unreachable_in_time_and_found_again(star
         except Unreachable:
             continue
     a._connect = 2.0
-    server.signal_all(signal.SIGSTOP)
+    server.freeze()
     began = time.monotonic()
     with pytest.raises(Unreachable, match=r"no answer within 0.5 s"):
         a.swap(record("a", 1), record("a", 2))

@@ -174,7 +174,7 @@ def test_two_that_are_silent_take_no_longer_than_one(hand: HandClient, tmp_path:
     began = time.monotonic()
     with pytest.raises(HandLost):
         both(hand, other, "slow", 1.0)
-    assert time.monotonic() - began < 1.7
+    assert time.monotonic() - began < 1.9
     other.close()
 
 
