@@ -5,6 +5,8 @@ end the load, look for every acknowledged write on both databases, wait until re
 run are those from the command's start until a while after its end; "added p99" is against the same load before.
 Where nodes and controller share their processors, whatever the command computes is felt as well: so what falls into the
 operation itself, from its first step until a second after its last, is told apart, if the command reports when that was.
+What the host of this machine did to it meanwhile is told as well: the processor time that it gave to others ("stolen"), and
+the longest time for which the machine stood still.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "lab"))
 
 import load
@@ -32,6 +35,7 @@ import pair
 import runtime
 import summary
 from shell import LabError, say
+from standstill import Standstill
 
 REPORT = pair.ROOT / ".cache" / "bench" / "report.json"
 COMMAND = f"ansible-playbook -i inventories/lab -i bench/inventory playbooks/switchover.yml -e confirm=yes -e report_file={REPORT}"
@@ -90,6 +94,12 @@ def itself(events: Sequence[summary.Event], told: dict[str, Any]) -> dict[str, f
     return {short: pauses[name]["ms"] for name, short in VIEWS.items()}
 
 
+def processors() -> tuple[int, int]:
+    """Processor time of this machine until now, and how much of it its host gave to others; see proc_stat(5)."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    return sum(ticks), ticks[7]
+
+
 def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, Any]:
     """One switchover under load."""
     pair.wait_until_replicating(lab)
@@ -102,11 +112,12 @@ def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, An
         calm = running.wait_until_calm(asked.calm, asked.steady_limit)
         quiet = time.time()
         time.sleep(asked.before)
-        begin = time.time()
-        code = run_command(lab, asked.command, log, asked.limit)
-        done = time.time()
-        time.sleep(asked.after)
-        end = time.time()
+        begin, had = time.time(), processors()
+        with Standstill() as still:
+            code = run_command(lab, asked.command, log, asked.limit)
+            done = time.time()
+            time.sleep(asked.after)
+        end, has = time.time(), processors()
     events = running.events
     normal = summary.summarize(events, quiet, begin)
     window = summary.summarize(events, begin, end)
@@ -125,6 +136,8 @@ def once(lab: nodes.Lab, asked: argparse.Namespace, number: int) -> dict[str, An
         "pause_ms": {short: window["write_pauses"][name]["ms"] for name, short in VIEWS.items()},
         "itself_ms": itself(events, told),
         "normal_pause_ms": {short: normal["write_pauses"][name]["ms"] for name, short in VIEWS.items()},
+        "stolen_percent": round(100 * (has[1] - had[1]) / max(1, has[0] - had[0]), 1),
+        "stood_still_ms": round(still.longest * 1000),
         "failed_http": window["http"]["failed"],
         "http_kinds": window["http"]["kinds"],
         "failed_sql": window["sql"]["failed"],
@@ -151,7 +164,7 @@ def load_log(number: int) -> Path:
 
 HEAD = (
     f"{'run':>3} {'to':<8} {'pause ms: new SQL':>17} {'HTTP':>6} {'all':>6} {'itself: new SQL':>15} {'HTTP':>6} {'all':>6} {'failed HTTP':>11} {'SQL':>5} "
-    f"{'p99 ms':>7} {'added':>7} {'max ms':>7} {'lost':>5} {'s':>6}  SQL by kind; the report's words"
+    f"{'p99 ms':>7} {'added':>7} {'max ms':>7} {'lost':>5} {'s':>6} {'stolen %':>8} {'still ms':>8}  SQL by kind; the report's words"
 )
 
 
@@ -177,7 +190,7 @@ def line_of(row: dict[str, Any]) -> str:
         f"{row['run']:>3} {row['primary_after'] or '?':<8} {pauses['new SQL']:>17.0f} {pauses['HTTP']:>6.0f} {pauses['all']:>6.0f} "
         f"{own['new SQL']:>15} {own['HTTP']:>6} {own['all']:>6} "
         f"{row['failed_http']:>11} {row['failed_sql']:>5} {row['p99_ms']:>7.0f} {row['added_p99_ms']:>7.0f} {row['max_ms']:>7.0f} "
-        f"{row['lost']:>5} {row['command_s']:>6.1f}  {', '.join(words)}"
+        f"{row['lost']:>5} {row['command_s']:>6.1f} {row['stolen_percent']:>8.1f} {row['stood_still_ms']:>8}  {', '.join(words)}"
     )
 
 
@@ -193,6 +206,8 @@ def totals(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
         ("added_p99_ms", "added p99, ms"),
         ("max_ms", "slowest HTTP request, ms"),
         ("lost", "acknowledged writes that lack somewhere"),
+        ("stolen_percent", "processor time that the host took, %"),
+        ("stood_still_ms", "the machine stood still, ms"),
     ):
         values[text] = [row[name] for row in rows]
     return {name: {"median": statistics.median(found), "max": max(found), "sum": round(sum(found), 1)} for name, found in values.items()}

@@ -66,7 +66,7 @@ def lint(_fast: bool) -> list[Command]:
         Command(["yamllint", "--strict", "."]),
         Command(["ruff", "check", "."]),
         Command(["mypy", "plugins/module_utils"]),
-        Command(["mypy", "--cache-dir", str(CACHE / "mypy-lab"), *tracked("tests/lab/*.py")], env={"MYPYPATH": "tests/lab:bench"}),
+        Command(["mypy", "--cache-dir", str(CACHE / "mypy-lab"), *tracked("tests/lab/*.py")], env={"MYPYPATH": "tests:tests/lab:bench"}),
         Command(["shellcheck", *shell]),
     ]
 
