@@ -171,6 +171,7 @@ class View:
     frozen: bool = False  # this process has just stood still for longer than evidence_fresh
     held: bool = False  # a fence or a restore holds this node, and no operation works on it
     went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
+    follows: bool = False  # both threads of its replication from the peer run, however far behind it is
 
 
 DURABLE = ("term", "previous", "ceded", "sealed", "failover_at", "together")
