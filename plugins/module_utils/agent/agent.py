@@ -97,7 +97,7 @@ class Agent:
         self._armed, self._armed_at = True, 0.0
         self._failed = self._went_alone = False
         self._ended_at, self._foreign_at = 0.0, -math.inf
-        self._complaint: tuple[Action, str] | None = None
+        self._complaint: tuple[Action, str, int] | None = None
         self._errant = self._lock_complaint = ""
         self.last_story: list[str] = []
 
@@ -357,9 +357,8 @@ class Agent:
             self._submit(action, self._acts.replace)
 
     def _peer_alive(self) -> bool:
-        return self._peer is not None and self.decision is not None and any(
-            blocker.name == "primary asks" and blocker.met for blocker in self.decision.blockers
-        )
+        blockers = self.decision.blockers if self._peer is not None and self.decision is not None else ()
+        return any(blocker.name == "primary asks" and blocker.met for blocker in blockers)
 
     def _promote(self, peer_answers: bool, rows: list[dict[str, t.Any]]) -> str:
         report, story = self._acts.promote(peer_answers, rows, self._may_open)
@@ -386,10 +385,11 @@ class Agent:
         except TandemError as error:
             if isinstance(error, Errant):
                 self._errant = str(error)
-            if self._complaint != (action, str(error)):
+            complaint = (action, str(error), self.memory.term.epoch)  # each promotion has a term of its own, and is told of
+            if self._complaint != complaint:
                 LOG.error("%s: %s", action.value, error, extra=event("failed", action=action.value))
                 self._note("failed", {"action": action.value, "reason": str(error)})
-            self._complaint = (action, str(error))
+            self._complaint = complaint
             # Any other error may have come after the point of no return: whether it is open is seen, not guessed.
             self._failed = action in _OPENING and isinstance(error, (Refused, Undone))
             self._ended(action)

@@ -151,6 +151,12 @@ class Facts(Own, Persons):
         return self.peer_open or (self.heard and self.peer.database is Database.OPEN)
 
     @cached_property
+    def writes_here(self) -> bool:
+        """The own database takes writes. Of a primary's that is slow or cannot be asked nothing else is believed."""
+        primary = self.memory.state in OPEN_STATES - SEIZING - {State.OPERATION}
+        return self.database_open or (primary and not self.database_shut)
+
+    @cached_property
     def no_primary(self) -> bool:
         return not self.peer_open
 
@@ -192,6 +198,12 @@ class Facts(Own, Persons):
         return not forgotten if term.writer == self.policy.name else not term.solo
 
     @cached_property
+    def failed_lately(self) -> bool:
+        """A promotion: what made it fail is not over a moment later."""
+        failed = self.memory.failed_at
+        return failed is not None and self.view.now - failed < self.policy.promote_again
+
+    @cached_property
     def preconditions(self) -> list[Blocker]:
         """What every automatic promotion of this node needs."""
         term = self.memory.term
@@ -199,6 +211,8 @@ class Facts(Own, Persons):
             ("policy", self.policy.failover, AUTOMATIC, self.policy.failover == AUTOMATIC),
             ("pause", "paused" if self.paused else "none", "none", not self.paused),
             ("operation", self.view.running.value, "none", self.view.running in (Running.NONE, Running.FAILED)),
+            ("last promotion", "failed" if self.failed_lately else "none that failed", f"none that failed within {self.policy.promote_again:g} s",
+             not self.failed_lately),
             ("own database", self.view.database.value, Database.CLOSED.value, self.database_closed),
             ("complete", f"term {term.epoch}: {term.writer or 'nobody'}{' alone' if term.solo else ''}",
              "every acknowledged write is here", self.complete),
@@ -362,7 +376,7 @@ class Facts(Own, Persons):
         if after is None or self.heard or self.paused or self.policy.failover != AUTOMATIC:
             return False
         alone = self.silence >= after and self.view.knock is False and self.gateway_ok and not self.policy.witness
-        return alone and self.database_closed and self.view.running is Running.NONE
+        return alone and self.database_closed and not self.failed_lately and self.view.running is Running.NONE
 
     @cached_property
     def resumes(self) -> bool:
@@ -438,7 +452,7 @@ class Facts(Own, Persons):
 
     @cached_property
     def person_says_open(self) -> bool:
-        return self.view.order is Order.OPEN and self.database_closed and not self.peer_writes
+        return self.view.order is Order.OPEN and self.database_closed and not self.peer_writes and not self.failed_lately
 
     @cached_property
     def person_says_rejoin(self) -> bool:

@@ -164,7 +164,7 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
         in_step_since=_since(memory.in_step_since, view.in_step, now),
         out_of_step_since=_since(memory.out_of_step_since, not view.in_step, now),
         differ_since=_since(memory.differ_since, facts.policies_differ, now),
-        shut_since=_since(memory.shut_since, facts.heard and facts.peer.fenced and facts.database_shut, now),
+        nobody_since=_since(memory.nobody_since, not facts.writes_here and not facts.peer_writes, now),
     )
 
 
@@ -213,6 +213,8 @@ def _follow(policy: Policy, memory: Memory, view: View, row: Row) -> Memory:
             memory = replace(memory, together=False)
         if row.next is not State.CLOSED:
             memory = replace(memory, takeover=False)
+    if row.condition == "operation_failed":
+        memory = replace(memory, failed_at=view.now)
     if {Action.REJOIN, Action.REPLACE, Action.REARM, Action.FAILBACK} & set(row.actions):
         memory = replace(memory, tried_at=view.now)
     if Action.GO_ALONE in row.actions:
@@ -318,17 +320,23 @@ def _nothing_comes(facts: Facts) -> bool:
     return facts.view.knock is False or (since is not None and facts.view.now - since >= facts.policy.alarm_after)
 
 
+def _nobody(facts: Facts) -> bool:
+    """No database of the pair has been open for too long, as far as this node can know."""
+    memory, now, policy = facts.memory, facts.view.now, facts.policy
+    waited = now - memory.since
+    if memory.state is State.OPERATION:
+        return waited >= policy.alarm_held_after and facts.database_shut and not facts.peer_writes
+    if memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after:
+        return True
+    lasted = now - (now if memory.nobody_since is None else memory.nobody_since)
+    return lasted >= 2 * policy.alarm_after if facts.heard else lasted >= policy.alarm_after and _nothing_comes(facts)
+
+
 def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     """Names of what a person should know, as long as it is so."""
     memory, view, policy = facts.memory, facts.view, facts.policy
     waited = view.now - memory.since
     asked = view.now - (view.now if memory.started is None else memory.started)
-    nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
-    nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after and _nothing_comes(facts))
-    held = memory.state is State.OPERATION and waited >= policy.alarm_held_after
-    nobody = nobody or (held and facts.database_shut and not facts.peer_writes)
-    both_shut = memory.shut_since is not None and view.now - memory.shut_since >= 2 * policy.alarm_after
-    nobody = nobody or (both_shut and memory.state is not State.OPERATION)
     dead = not facts.heard and facts.silence >= policy.promote_after and view.knock is False
     waits = memory.state is State.ALONE and facts.commits_wait and waited >= policy.alone_after
     in_vain = view.now - (view.now if memory.unacknowledged_since is None else memory.unacknowledged_since)
@@ -348,7 +356,7 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
         ("isolated", memory.state is State.ISOLATED),
         ("alone", memory.state is State.ALONE and not waits),
         ("writes_wait_for_the_replica", waits or (memory.state is State.GOING_ALONE and waited >= policy.alone_after)),
-        ("nobody_is_primary", nobody),
+        ("nobody_is_primary", _nobody(facts)),
         ("opened_by_somebody_else", rule == "opened_by_somebody"),
         ("witness_not_reachable", policy.witness and not view.witness.reachable and asked >= policy.start_wait),
     ]

@@ -203,7 +203,8 @@ class Memory:
     in_step_since: float | None = None
     out_of_step_since: float | None = None
     differ_since: float | None = None  # the policies
-    shut_since: float | None = None  # both databases, as the peer itself says
+    nobody_since: float | None = None  # the own database takes no writes, and no peer is heard whose does
+    failed_at: float | None = None  # the last promotion that failed
     tried_at: float | None = None  # rejoin or rearm
     replaced_at: float | None = None
     alone_at: float | None = None  # GO_ALONE
