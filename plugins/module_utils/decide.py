@@ -26,6 +26,11 @@ _KEEP_ONE = (
     " without: SET GLOBAL read_only = OFF there. Then run playbooks/rejoin.yml. "
 )
 
+# A replica that follows is left alone whatever is said of copies.
+COPY_ANEW = (
+    "copy the replica anew: STOP REPLICA there (with an agent, tandem pause first), then playbooks/database.yml -e tandem_database_seed=always"
+)
+
 
 @dataclass(frozen=True)
 class Node:
