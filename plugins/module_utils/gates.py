@@ -9,7 +9,7 @@ import re
 import typing as t
 from dataclasses import asdict, dataclass
 
-from .decide import Node, follows
+from .decide import COPY_ANEW, Node, follows
 from .errors import Refused
 from .gtid import MYSQL, GtidSet
 from .state import Session
@@ -174,7 +174,7 @@ def _logins(seen: Seen) -> list[Gate]:
 def _left_out(seen: Seen) -> list[Gate]:
     return [
         Gate(f"filters-{name}", not found, "; ".join(found) or "none", f"{name} replicates everything, without a delay",
-             "Remove that from its configuration, and copy the replica anew: what was left out never arrived. See playbooks/check.yml.")
+             f"Remove that from its configuration, and {COPY_ANEW}. What was left out never arrived. See playbooks/check.yml.")
         for name, found in (seen.left_out or {}).items()
     ]  # fmt: skip
 
