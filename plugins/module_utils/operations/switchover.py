@@ -20,6 +20,7 @@ from ..hand.client import HandClient, HandLost, both
 from ..hand.journal import new_name
 from ..plan import InDoubt, Plan, Step, Undone
 from ..state import ServerState, Session
+from .running import scheduled
 
 # Seconds.
 _CATCH_UP = 60.0
@@ -94,6 +95,7 @@ class Switchover:
         self.report = Report(operation=new_name(),
                              old=old.name, new=new.name)  # fmt: skip
         self._writers: dict[str, list[str]] = {}
+        self._scheduled: dict[str, str] | None = None
         self._held_at = 0.0
         self._limit = 0
         self._follows = self._told = self._ahead = False
@@ -307,6 +309,7 @@ class Switchover:
         self.old.call("forget_source")
 
     def _prepare(self) -> None:
+        self._scheduled = scheduled(self.old, self.plan.warn)
         both(self.old, self.new, "prepare_hold", limit=self._limit)
 
     def _atlas_offline(self) -> str:
@@ -371,7 +374,7 @@ class Switchover:
         # With all their patience: the new one has just answered, and a slow disk must not leave it in doubt who opens.
         self.old.call("commit")
         try:
-            self.new.call("commit")
+            self.new.call("commit", scheduled=self._scheduled)
         except HandLost as error:
             raise InDoubt(f"{self.new.name} was lost at the point of no return: {error}") from error
 
@@ -420,7 +423,7 @@ class Switchover:
             self.old.call("settle")
 
     def _events(self) -> str:
-        return ", ".join(self.new.call("run_events")) or "there are none"
+        return ", ".join(self.new.call("run_events", before=self._scheduled)) or "there are none"
 
     # Afterwards.
 
