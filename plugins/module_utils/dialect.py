@@ -62,6 +62,9 @@ STATUS = (
     "Rpl_semi_sync_slave_status",
 )
 
+# InnoDB tells when a transaction began in the zone of the machine, whatever zone sessions have.
+NOW_OF_INNODB = "CONVERT_TZ(NOW(6), @@session.time_zone, 'SYSTEM')"
+
 # What SHOW REPLICA STATUS calls it in new words; the old ones are derived (Source -> Master, Replica -> Slave).
 _NEW_TO_OLD = (("Source", "Master"), ("Replica", "Slave"))
 
@@ -176,7 +179,7 @@ class Dialect:
         return (
             f"SELECT p.id AS id, p.user AS user, p.command AS command, {seconds} AS seconds, p.info AS statement,"
             " x.trx_mysql_thread_id IS NOT NULL AS in_transaction,"
-            f" TIMESTAMPDIFF(MICROSECOND, x.trx_started, NOW(6)) / 1000000 AS transaction_seconds, x.trx_rows_modified AS modified FROM {table} p"
+            f" TIMESTAMPDIFF(MICROSECOND, x.trx_started, {NOW_OF_INNODB}) / 1000000 AS transaction_seconds, x.trx_rows_modified AS modified FROM {table} p"
             " LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = p.id"
             " WHERE p.command NOT LIKE 'Binlog Dump%' AND p.id <> CONNECTION_ID()"
         )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from .connection import Connection, Endpoint, Row
 from .decide import Node
-from .dialect import Dialect
+from .dialect import NOW_OF_INNODB, Dialect
 from .errors import AccessDenied, StatementFailed, TandemError, Unreachable
 from .gtid import MARIADB
 from .machine import disk
@@ -252,7 +252,7 @@ class _Asking:
         """Open transactions, the oldest first, without those that replication itself has open."""
         others = {row["id"]: row for row in self.threads()}
         rows = self.rows(
-            "SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS seconds,"
+            f"SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, {NOW_OF_INNODB}) AS seconds,"
             f" trx_rows_modified AS modified FROM information_schema.innodb_trx ORDER BY trx_started LIMIT {_MOST}"
         )
         found = []

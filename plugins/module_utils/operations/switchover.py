@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from ..decide import Node
 from ..errors import NotYet, OperationFailed, TandemError
-from ..gates import Gate, Limits, Seen, not_fenced, of_switchover, require
+from ..gates import Gate, Limits, Seen, not_fenced, of_switchover, require, work
 from ..hand.client import HandClient, HandLost, both
 from ..hand.journal import new_name
 from ..plan import InDoubt, Plan, Step, Undone
@@ -215,6 +215,7 @@ class Switchover:
             before=[
                 Step("presync", f"{new} applies what {old} has written so far", self._presync),
                 Step("ahead", f"{old} connects to {new}", self._follow_ahead, self._follow_nobody),
+                Step("work", "Nothing long has begun meanwhile", self._look_again),
                 # Before what holds: taken back after it, when its writer, which is the proxy, serves again.
                 *self._with_atlas(Step("atlas-offline", "Every Atlas sends its writer nobody new", self._atlas_offline, self._atlas_online)),
                 Step("prepare", "Get ready to hold new connections", self._prepare, self._let_through),
@@ -233,6 +234,7 @@ class Switchover:
                 Step("events", f"{new} runs the scheduled events", self._events, essential=False),
             ],
             clock=self.clock,
+            in_doubt="playbooks/database.yml opens the right one when both answer; repeating this would be refused.",
         )
 
     def _with_atlas(self, step: Step) -> list[Step]:
@@ -308,8 +310,15 @@ class Switchover:
             self.plan.warn(f"{self.new.name} may still send to {self.old.name}: {error}")
         self.old.call("forget_source")
 
-    def _prepare(self) -> None:
+    def _look_again(self) -> None:
+        """Replication may have taken a minute to come close: what has begun since is not broken off either."""
         self._scheduled = scheduled(self.old, self.plan.warn)
+        old, new = ([Session(**session) for session in seen] for seen in both(self.old, self.new, "sessions"))
+        closed = [str(gate) for gate in work(old, new, self.wish.limits) if not gate.passed]
+        if closed:
+            raise OperationFailed(f"It has begun meanwhile: {' '.join(closed)}", "Nobody had to wait yet. Run this again.")
+
+    def _prepare(self) -> None:
         both(self.old, self.new, "prepare_hold", limit=self._limit)
 
     def _atlas_offline(self) -> str:

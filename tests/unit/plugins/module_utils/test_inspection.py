@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.tandem.lemp.plugins.module_utils import inspection as inspection_module
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
+from ansible_collections.tandem.lemp.plugins.module_utils.dialect import Dialect
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import AccessDenied, StatementFailed, Unreachable
 from ansible_collections.tandem.lemp.plugins.module_utils.inspection import (
     ANSWERED,
@@ -94,6 +95,16 @@ def test_the_binary_log_is_asked_in_the_words_of_the_version(server):
         scripted = answering(server, version, ALL)
         inspect(Endpoint(socket="/s"))
         assert words in scripted.asked
+
+
+@pytest.mark.parametrize("version", [MARIADB, MYSQL])
+def test_transactions_are_as_old_as_they_are_in_any_time_zone(server, version):
+    """InnoDB tells the machine's local time, NOW() that of default_time_zone."""
+    scripted = answering(server, version, ALL)
+    inspect(Endpoint(socket="/s"))
+    (asked,) = (statement for statement in scripted.asked if "trx_started" in statement)
+    for statement in (asked, Dialect.of(*version).show_sessions):
+        assert "trx_started, CONVERT_TZ(NOW(6), @@session.time_zone, 'SYSTEM')" in statement
 
 
 def test_filters_of_both_kinds_are_found(server):

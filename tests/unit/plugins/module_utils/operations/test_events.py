@@ -14,7 +14,9 @@ OFF = {"blog.purge": "DISABLED"}
 
 def moves(world, kind: str):
     old, new = world.line("node-a"), world.line("node-b")
-    return switchover.Switchover(old, new, switchover.Wish()) if kind == "switchover" else failover.Failover(new, old, "node-a", failover.Wish(force_fence=True))
+    if kind == "switchover":
+        return switchover.Switchover(old, new, switchover.Wish())
+    return failover.Failover(new, old, "node-a", failover.Wish(force_fence=True))
 
 
 @pytest.mark.parametrize("kind", ["switchover", "failover"])
