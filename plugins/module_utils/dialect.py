@@ -69,21 +69,25 @@ NOW_OF_INNODB = "CONVERT_TZ(NOW(6), @@session.time_zone, 'SYSTEM')"
 _NEW_TO_OLD = (("Source", "Master"), ("Replica", "Slave"))
 
 
+SHOW_VERSION = "SELECT VERSION() AS version, @@version_comment AS comment, @@performance_schema AS performance_schema"
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How one server speaks."""
 
     engine: str
     version: Version
+    performance_schema: bool = True
 
     @classmethod
-    def of(cls, version: str, comment: str = "") -> Dialect:
-        """Recognise a server by what it says of itself."""
+    def of(cls, version: str, comment: str = "", performance_schema: bool = True) -> Dialect:
+        """Recognise a server by what it says of itself. performance_schema: whether it is on; its tables are empty otherwise."""
         match = _VERSION.match(version)
         if match is None:
             raise TandemError(f"{version[:60]!r} is not a version of MySQL or MariaDB.")
         engine = MARIADB if "mariadb" in (version + comment).lower() else MYSQL
-        return cls(engine, (int(match[1]), int(match[2]), int(match[3])))
+        return cls(engine, (int(match[1]), int(match[2]), int(match[3])), performance_schema)
 
     @property
     def series(self) -> str:
@@ -170,10 +174,15 @@ class Dialect:
         return next(((name, values[name]) for name in names if name in values), None)
 
     @property
+    def watched_threads(self) -> bool:
+        """MySQL: performance_schema.threads tells of all without a lock that everybody needs."""
+        return self.engine == MYSQL and self.performance_schema
+
+    @property
     def show_sessions(self) -> str:
         """Id, user, command, seconds, statement, whether a transaction is open and how many rows it has changed, of every session."""
         table = "information_schema.processlist"
-        if self.engine == MYSQL and self.version >= (8, 0, 22):
+        if self.engine == MYSQL and self.version >= (8, 0, 22) and self.performance_schema:
             table = "performance_schema.processlist"
         seconds = "p.time_ms / 1000" if self.engine == MARIADB else "p.time"
         return (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import events
 from .connection import Connection, Endpoint, Row
-from .dialect import SCHEMA, STATUS, VARIABLES, Dialect
+from .dialect import SCHEMA, SHOW_VERSION, STATUS, VARIABLES, Dialect
 from .errors import AccessDenied, OperationFailed, StatementFailed, Unreachable
 from .gtid import MARIADB, MYSQL, GtidSet
 from .process import started
@@ -39,8 +39,8 @@ class Server:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._here = bool(connection.endpoint.socket)
-        row = connection.rows("SELECT VERSION() AS version, @@version_comment AS comment")[0]
-        self.dialect = Dialect.of(str(row["version"]), str(row["comment"]))
+        row = connection.rows(SHOW_VERSION)[0]
+        self.dialect = Dialect.of(str(row["version"]), str(row["comment"]), bool(row.get("performance_schema", True)))
 
     @classmethod
     def at(cls, endpoint: Endpoint) -> Server:
@@ -135,11 +135,11 @@ class Server:
 
     def _connected_replicas(self) -> tuple[str, ...]:
         rows = self._connection.rows(
-            "SELECT DISTINCT SUBSTRING_INDEX(host, ':', 1) AS host FROM information_schema.processlist"
-            " WHERE command LIKE 'Binlog Dump%'"
-            if self.dialect.engine == MARIADB
-            else "SELECT DISTINCT processlist_host AS host FROM performance_schema.threads"
+            "SELECT DISTINCT processlist_host AS host FROM performance_schema.threads"
             " WHERE processlist_command LIKE 'Binlog Dump%'"
+            if self.dialect.watched_threads
+            else "SELECT DISTINCT SUBSTRING_INDEX(host, ':', 1) AS host FROM information_schema.processlist"
+            " WHERE command LIKE 'Binlog Dump%'"
         )
         return tuple(sorted(str(row["host"]) for row in rows))
 

@@ -27,6 +27,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.inspection import (
     look_at_both,
     try_login,
 )
+from ansible_collections.tandem.lemp.plugins.module_utils.server import Server
 from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, ServerState
 
 MARIADB = ("10.11.19-MariaDB-log", "Debian 12")
@@ -114,6 +115,24 @@ def test_filters_of_both_kinds_are_found(server):
         {"SHOW MASTER STATUS": [{"File": "b.1", "Binlog_Do_DB": "shop", "Binlog_Ignore_DB": ""}], "SHOW SLAVE STATUS": [{"Replicate_Wild_Do_Table": "a.%"}]},
     )
     assert inspect(Endpoint(socket="/s")).filters == {"binlog_do_db": "shop", "replicate_wild_do_table": "a.%"}
+
+
+def test_filters_of_a_mysql_primary_are_found_before_it_follows(server):
+    rows = [{"name": "REPLICATE_DO_DB", "rule": "shop"}]
+    answering(server, MYSQL, {"replication_applier_global_filters": rows})
+    assert inspect(Endpoint(socket="/s")).filters == {"replicate_do_db": "shop"}
+
+
+@pytest.mark.parametrize("watched", [0, 1])
+def test_sessions_are_seen_without_performance_schema(server, watched):
+    """Its tables are empty then: nobody would seem to be there."""
+    row = {"version": MYSQL[0], "comment": "", "performance_schema": watched}
+    scripted = answering(server, MYSQL, {"SELECT VERSION": [row]})
+    inspect(Endpoint(socket="/s"))
+    said = [*scripted.asked, Server(scripted).dialect.show_sessions]
+    assert any("performance_schema.threads" in statement for statement in said) == bool(watched)
+    assert any("performance_schema.processlist" in statement for statement in said) == bool(watched)
+    assert sum("FROM information_schema.processlist" in statement for statement in said) == (0 if watched else 3)
 
 
 def test_who_may_not_see_the_tables_says_so_instead_of_finding_none(server):
