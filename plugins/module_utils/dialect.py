@@ -174,6 +174,18 @@ class Dialect:
         return next(((name, values[name]) for name in names if name in values), None)
 
     @property
+    def tablespaces(self) -> str:
+        """The table of information_schema that tells how large every file of InnoDB is."""
+        return "innodb_tablespaces" if self.engine == MYSQL and self.version >= (8, 0, 0) else "innodb_sys_tablespaces"
+
+    @property
+    def redo_size(self) -> str:
+        """Bytes of InnoDB's redo log, as an expression."""
+        if self.engine == MARIADB:
+            return "@@innodb_log_file_size"
+        return "@@innodb_redo_log_capacity" if self.version >= (8, 0, 30) else "@@innodb_log_file_size * @@innodb_log_files_in_group"
+
+    @property
     def watched_threads(self) -> bool:
         """MySQL: performance_schema.threads tells of all without a lock that everybody needs."""
         return self.engine == MYSQL and self.performance_schema

@@ -171,16 +171,11 @@ class Server:
 
     def data_size(self) -> int:
         """Bytes that a copy of this server needs, redo log and all: rather too much than too little."""
-        table, column = "innodb_tablespaces", "file_size"
-        if self.dialect.engine == MARIADB:
-            table = "innodb_sys_tablespaces"
-        tables = self._connection.value(f"SELECT SUM({column}) FROM information_schema.{table}")
+        tables = self._connection.value(f"SELECT SUM(file_size) FROM information_schema.{self.dialect.tablespaces}")
         others = self._connection.value(
             "SELECT SUM(data_length + index_length) FROM information_schema.tables WHERE engine <> 'InnoDB'"
         )
-        redo = self._connection.value(
-            "SELECT @@innodb_log_file_size" if self.dialect.engine == MARIADB else "SELECT @@innodb_redo_log_capacity"
-        )
+        redo = self._connection.value(f"SELECT {self.dialect.redo_size}")
         return int(tables or 0) + int(others or 0) + int(redo or 0)
 
     # What changes the role.
