@@ -21,13 +21,14 @@ from ..hand import lock
 from ..plan import Undone
 from . import orders, reading
 from .acts import Acts, Compared, Errant
+from .ears import Ears
 from .journald import event
 from .machine import CLOSING, STAY, Decision, hold, settled, step, unkept
 from .model import Action, Database, Memory, Order, Running, Said, State, View, Witness
 from .policy import Policy
 from .store import Store
 from .witness.keeper import Keeper
-from .words import heard, spoken
+from .words import spoken
 
 LOG = logging.getLogger("tandem.agent")
 # Seconds.
@@ -92,7 +93,7 @@ class Agent:
         store.reserve()
         self.decision: Decision | None = None
         self.addresses_away = False
-        self._peer: tuple[Said, float] | None = None
+        self._ears = Ears()
         self._peer_at = 0.0
         self._in_step_at: float | None = None
         self._peer_open_at = clock()  # the last beat that said that the peer's database may be open
@@ -130,15 +131,14 @@ class Agent:
 
     def peer_says(self, plain: t.Any) -> bool:
         """True when that is news. A beat that came late says nothing new."""
-        told = heard(plain)
-        if told is None or (self._peer is not None and told[1] <= self._peer[1]):
-            return False
-        before, self._peer = self._peer, told
-        return before is None or replace(before[0], echo=None) != replace(told[0], echo=None)
+        return self._ears.hear(plain)
 
     def peer_restarted(self) -> None:
-        """Its clock may have begun again: what it said before is not compared with what it says now."""
-        self._peer = None
+        self._ears.begin()
+
+    @property
+    def _peer(self) -> tuple[Said, float] | None:
+        return self._ears.newest
 
     # One step.
 
@@ -151,8 +151,7 @@ class Agent:
         decision = step(self.policy, self.memory, view)
         if not self._kept(decision.memory, now):
             decision = hold(self.policy, self.memory, view, decision)
-        if self._unkept_at is not None:
-            decision = unkept(decision)
+        decision = decision if self._unkept_at is None else unkept(decision)
         self._tell(decision)
         self.memory, self.decision = decision.memory, decision
         self._last_step = now
@@ -219,6 +218,7 @@ class Agent:
             frozen=now - self._last_step > self.policy.evidence_fresh,
             held=self._held() and not self._lock_is_taken(),
             went_alone=self._went_alone,
+            hands_silent=self._acts.silent,
             atlas=seen.atlas,
         )
 
