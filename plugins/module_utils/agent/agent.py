@@ -14,7 +14,7 @@ import math
 import time
 import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..errors import Refused, TandemError
 from ..hand import lock

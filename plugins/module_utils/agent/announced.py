@@ -19,7 +19,10 @@ _MOST = 100
 
 
 class Announced:
-    """names: the alarms that are so now. tell() from the event loop, taken() and save() from threads. What cannot be read or written is only in memory, and is complained about once."""
+    """names: the alarms that are so now. tell() from the event loop, taken() and save() from threads.
+
+    What cannot be read or written is only in memory, and is complained about once.
+    """
 
     def __init__(self, path: str) -> None:
         self.names: frozenset[str] = frozenset()

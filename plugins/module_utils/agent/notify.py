@@ -268,7 +268,7 @@ class Notifier:
         clock: t.Callable[[], float] = time.monotonic,
         delay: t.Callable[[int], float] = backoff,
         give_up: float = GIVE_UP,
-        taken: t.Callable[[Message], None] = lambda message: None,
+        taken: t.Callable[[Message], None] = lambda _message: None,
     ) -> None:
         """taken: told of each message that a channel has taken, in that channel's thread."""
         self._me, self._clock = me, clock

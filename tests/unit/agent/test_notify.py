@@ -17,6 +17,7 @@ import ssl
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
