@@ -14,13 +14,13 @@ import math
 import time
 import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 from ..errors import Refused, TandemError
 from ..hand import lock
 from ..plan import Undone
 from . import orders, reading
 from .acts import Acts, Compared, Errant
+from .ears import Ears
 from .journald import event
 from .machine import CLOSING, STAY, Decision, hold, settled, step, unkept
 from .model import Action, Database, Memory, Order, Running, Said, State, View, Witness
@@ -28,7 +28,7 @@ from .policy import Policy
 from .seen import Seen
 from .store import Store
 from .witness.keeper import Keeper
-from .words import heard, spoken
+from .words import spoken
 
 LOG = logging.getLogger("tandem.agent")
 # Seconds.
@@ -72,7 +72,7 @@ class Agent:
         store.reserve()
         self.decision: Decision | None = None
         self.addresses_away = False
-        self._peer: tuple[Said, float] | None = None
+        self._ears = Ears()
         self._peer_at = 0.0
         self._in_step_at: float | None = None
         self._peer_open_at = clock()  # the last beat that said that the peer's database may be open
@@ -110,15 +110,14 @@ class Agent:
 
     def peer_says(self, plain: t.Any) -> bool:
         """True when that is news. A beat that came late says nothing new."""
-        told = heard(plain)
-        if told is None or (self._peer is not None and told[1] <= self._peer[1]):
-            return False
-        before, self._peer = self._peer, told
-        return before is None or replace(before[0], echo=None) != replace(told[0], echo=None)
+        return self._ears.hear(plain)
 
     def peer_restarted(self) -> None:
-        """Its clock may have begun again: what it said before is not compared with what it says now."""
-        self._peer = None
+        self._ears.begin()
+
+    @property
+    def _peer(self) -> tuple[Said, float] | None:
+        return self._ears.newest
 
     # One step.
 
@@ -131,8 +130,7 @@ class Agent:
         decision = step(self.policy, self.memory, view)
         if not self._kept(decision.memory, now):
             decision = hold(self.policy, self.memory, view, decision)
-        if self._unkept_at is not None:
-            decision = unkept(decision)
+        decision = decision if self._unkept_at is None else unkept(decision)
         self._tell(decision)
         self.memory, self.decision = decision.memory, decision
         self._last_step = now
@@ -200,6 +198,7 @@ class Agent:
             held=self._held() and not self._lock_is_taken(),
             went_alone=self._went_alone,
             follows=seen.follows,
+            hands_silent=self._acts.silent,
             atlas=seen.atlas,
         )
 

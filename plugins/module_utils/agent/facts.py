@@ -178,6 +178,12 @@ class Facts(Own, Persons):
         return self.acknowledged and self.peer_ceded and self.heard and self.peer.in_step
 
     @cached_property
+    def peer_apart(self) -> bool:
+        """It should follow this primary and does not; what has an alarm of its own is left out, and what a person does."""
+        known = self.peer.state in (State.DIVERGED, State.OPERATION, State.PAUSED)
+        return self.memory.state is State.PRIMARY and self.heard and not self.peer.in_step and not known
+
+    @cached_property
     def able_peer(self) -> bool:
         return self.heard and self.peer.able and self.peer.term == self.memory.term
 
@@ -213,6 +219,7 @@ class Facts(Own, Persons):
             ("operation", self.view.running.value, "none", self.view.running in (Running.NONE, Running.FAILED)),
             ("last promotion", "failed" if self.failed_lately else "none that failed", f"none that failed within {self.policy.promote_again:g} s",
              not self.failed_lately),
+            ("own hands", "do not answer" if self.view.hands_silent else "answer", "answer", not self.view.hands_silent),
             ("own database", self.view.database.value, Database.CLOSED.value, self.database_closed),
             ("complete", f"term {term.epoch}: {term.writer or 'nobody'}{' alone' if term.solo else ''}",
              "every acknowledged write is here", self.complete),

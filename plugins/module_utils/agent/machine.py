@@ -164,6 +164,8 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
         in_step_since=_since(memory.in_step_since, view.in_step, now),
         out_of_step_since=_since(memory.out_of_step_since, not view.in_step, now),
         differ_since=_since(memory.differ_since, facts.policies_differ, now),
+        apart_since=_since(memory.apart_since, facts.peer_apart, now),
+        mute_since=_since(memory.mute_since, facts.peer_is_mute, now),
         nobody_since=_since(memory.nobody_since, not facts.writes_here and not facts.peer_writes, now),
     )
 
@@ -341,11 +343,14 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     waits = memory.state is State.ALONE and facts.commits_wait and waited >= policy.alone_after
     in_vain = view.now - (view.now if memory.unacknowledged_since is None else memory.unacknowledged_since)
     waits = waits or (memory.state is State.OPERATION and facts.database_open and facts.commits_wait and in_vain >= policy.alarm_after)
+    mute = memory.mute_since is not None and view.now - memory.mute_since >= policy.promote_after
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
     rows = [
         ("manual_failover_needed", manual and (facts.peer.takeover or dead)),
         ("database_stalled", facts.stalled_too_long),
-        ("peer_agent_silent", not facts.heard and view.knock is True and facts.silence >= policy.promote_after),
+        ("peer_agent_silent", mute or (not facts.heard and view.knock is True and facts.silence >= policy.promote_after)),
+        ("replica_not_in_step", memory.apart_since is not None and view.now - memory.apart_since >= 2 * policy.alarm_after),
+        ("hands_silent", view.hands_silent),
         # While a play gives both another one, the one node is a little ahead of the other.
         ("policies_differ", memory.differ_since is not None and view.now - memory.differ_since >= policy.alarm_after),
         ("diverged", memory.state is State.DIVERGED),

@@ -54,6 +54,8 @@ def status() -> dict:
 
 def agent_of(seen: dict) -> dict:
     """Its agent's part. Raises Refused where it has none."""
+    if seen.get("agent_problem"):
+        raise Refused(f"The agent of this node could not start: {seen['agent_problem']}", "Mend that, then: systemctl restart tandem-health")
     if not seen.get("agent"):
         raise Refused("No agent runs on this node.",
                       "Set tandem_failover to automatic or manual, then run site.yml; if it is set, see journalctl -u tandem-health.")  # fmt: skip
@@ -296,7 +298,7 @@ def _drilled(fault: str, seconds: float, config: HandConfig, there: HandClient) 
     run, struck = f"{int(time.time()):x}", []
 
     def strike() -> None:
-        struck.extend(faults.strike(fault, faults.processes(faults.FAULTS[fault][0])))
+        struck.extend(faults.strike(fault, faults.processes(faults.FAULTS[fault][0]), hold=STANDS_STILL))
 
     still = fault == "stop_database"
     plan = watching.Plan(seconds, BREAKS_AFTER, STANDS_STILL if still else 0.0, strike, lambda: faults.release(struck) if still else None)

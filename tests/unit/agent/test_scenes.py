@@ -17,6 +17,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import (
     Memory,
     Order,
     Running,
+    Said,
     State,
     Term,
     View,
@@ -488,6 +489,42 @@ def test_nobody_is_primary_is_told_in_every_state(state: State) -> None:
     decision = step(policy, memory, held)
     assert decision.state is state and "nobody_is_primary" in decision.alarms
     assert "nobody_is_primary" not in step(policy, replace(memory, nobody_since=71.0), held).alarms
+
+
+def test_a_replica_that_acknowledges_and_applies_nothing_is_told() -> None:
+    """Its SQL thread has stopped: nobody's writes wait, and nobody could take over."""
+    policy = Policy(A, B)
+    peer = Said(State.REJOINING, Database.CLOSED, Term(3, A), fenced=True, echo=99.9)
+    memory = Memory(State.PRIMARY, 10.0, Term(3, A), started=0.0, stepped=99.9, apart_since=39.0)
+    view = View(now=100.0, database=Database.OPEN, acknowledged=True, heard={"inside": 0.1}, peer=peer, gateway=0.1)
+    assert step(policy, memory, view).alarms == ("replica_not_in_step",)
+    assert step(policy, replace(memory, apart_since=41.0), view).alarms == ()
+    assert step(policy, memory, replace(view, peer=replace(peer, in_step=True))).alarms == ()
+    for known in (State.DIVERGED, State.OPERATION, State.PAUSED):
+        assert step(policy, memory, replace(view, peer=replace(peer, state=known))).alarms == ()
+    assert step(policy, replace(memory, apart_since=None), view).memory.apart_since == 100.0
+
+
+@pytest.mark.parametrize("knock", [True, None])
+def test_beats_without_an_agent_in_them_are_told(knock: bool | None) -> None:
+    """The daemon beats on where its agent could not start."""
+    memory = Memory(State.PRIMARY, 10.0, Term(3, A, True), sealed=True, started=0.0, stepped=99.9, mute_since=97.0)
+    view = View(now=100.0, database=Database.OPEN, heard={"inside": 0.1, "outside": None}, knock=knock, gateway=0.1)
+    assert "peer_agent_silent" in step(Policy(A, B), memory, view).alarms
+    assert "peer_agent_silent" not in step(Policy(A, B), replace(memory, mute_since=99.0), view).alarms
+    gone = step(Policy(A, B), memory, replace(view, heard={"inside": 5.0, "outside": None}, knock=False))
+    assert "peer_agent_silent" not in gone.alarms and gone.memory.mute_since is None
+
+
+def test_a_replica_whose_daemon_is_restarted_closes_no_primary() -> None:
+    """Its first words may echo nothing yet."""
+    for seed in range(1, 61):
+        world = pair(seed)
+        world.restart_agent(world.servers[B], 0.3)
+        end = world.now + 3
+        while world.now < end:
+            world.run_until(world.now + 0.02)
+            assert world.servers[A].open, (seed, world.lines[-10:])
 
 
 def test_a_primary_that_is_held_closed_for_long_is_none() -> None:

@@ -81,6 +81,7 @@ def test_the_order_is_given_with_its_moment(tandem: ModuleType, peer: dict[str, 
         ({**REPLICA, "peer": {**ALIVE, "agent": {"database": "open"}}}, "node-a is alive, and its database takes writes"),
         ({**REPLICA, "database": {"role": "primary"}}, "takes writes already"),
         ({name: value for name, value in REPLICA.items() if name != "agent"}, "No agent runs"),
+        ({**{name: value for name, value in REPLICA.items() if name != "agent"}, "agent_problem": "the disk is away"}, "could not start: the disk is away"),
     ],
 )
 def test_it_is_refused_where_it_would_wait_for_a_bad_moment(tandem: ModuleType, seen: dict[str, Any], why: str) -> None:

@@ -12,7 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.tandem.lemp.plugins.module_utils.agent import acts as module
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Acts
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.hand import client
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.serve import Hand
 from ansible_collections.tandem.lemp.plugins.module_utils.state import Replication, ServerState
 
@@ -101,6 +104,37 @@ def test_a_hand_that_is_ready_to_kill_and_has_gone_is_replaced(acts: Acts, node:
     acts.warm(peer=False)
     assert acts.kill() == "killed"
     assert node.killed == 2
+
+
+@pytest.fixture
+def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon is of the next version already, the hand is not."""
+    monkeypatch.setattr(client, "PROTOCOL", client.PROTOCOL + 1)
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_a_hand_of_another_version_closes_and_kills_and_does_nothing_else(acts: Acts, node: Node) -> None:
+    node.released.set()
+    assert acts.close() == "closed"
+    assert acts.kill() == "killed"  # without one that was ready
+    acts.warm(peer=False)
+    assert acts.kill() == "killed"  # with one
+    with pytest.raises(Refused, match="another version"):
+        acts.go_alone()
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_hands_that_do_not_answer_are_noticed(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    acts.warm(peer=False)
+    assert not acts.silent
+    now += 31
+    acts.warm(peer=False)
+    assert acts.silent
+    monkeypatch.setattr(client, "PROTOCOL", client.PROTOCOL - 1)
+    acts.warm(peer=False)
+    assert not acts.silent
 
 
 @pytest.mark.parametrize(("mine", "theirs", "ahead"), [("0-1-100", "0-1-100", True), ("0-1-100,0-2-120", "0-1-110", False)])
