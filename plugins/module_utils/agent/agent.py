@@ -200,6 +200,7 @@ class Agent:
             held=self._held() and not self._lock_is_taken(),
             went_alone=self._went_alone,
             follows=seen.follows,
+            unanswered=seen.unanswered,
             atlas=seen.atlas,
         )
 
