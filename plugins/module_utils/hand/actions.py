@@ -100,8 +100,7 @@ class Actions:
 
     def prepare_hold(self, limit: int) -> Plain:
         """Everything for hold that takes time. limit: see there."""
-        proxy = self._maybe_proxy()
-        if proxy is not None:
+        if proxy := self._maybe_proxy():
             proxy.prepare()
         return {"limit": limit}
 
@@ -110,8 +109,7 @@ class Actions:
 
         limit: what the proxy lets through otherwise. It is not needed here, but by whoever takes this back from the journal.
         """
-        proxy = self._maybe_proxy()
-        if proxy is not None:
+        if proxy := self._maybe_proxy():
             proxy.hold(server)
         return {**self.traffic(server), "limit": limit}
 
@@ -140,13 +138,11 @@ class Actions:
         return {"queued": waiting}
 
     def let_in(self, server: str, limit: int) -> None:
-        proxy = self._maybe_proxy()
-        if proxy is not None:
+        if proxy := self._maybe_proxy():
             proxy.let_in(server, limit)
 
     def let_through(self, server: str, limit: int) -> None:
-        proxy = self._maybe_proxy()
-        if proxy is not None:
+        if proxy := self._maybe_proxy():
             proxy.let_through(server, limit)
 
     def limit(self, server: str) -> int:
@@ -260,7 +256,11 @@ class Actions:
         return self._db().run_events()
 
     def semi_sync(self, source: bool) -> None:
-        self._db().set_semi_sync(source=source, replica=True, timeout=self.config.semi_sync_timeout)
+        server = self._db()
+        server.set_semi_sync(source=source, replica=True, timeout=self.config.semi_sync_timeout)
+        if not source and server.dialect.engine != MARIADB:
+            # MySQL lets go of those that wait only when no replica is connected; one that hangs is.
+            server.end_dumps(_DUMPS_END)
 
     def prove_open(self, token: str, may_wait: bool = False) -> str:
         """Raises OperationFailed unless an application can write here.
