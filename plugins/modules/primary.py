@@ -70,6 +70,12 @@ options:
     description: How long to wait, in seconds, until what was received is applied, and for an answer after a restart.
     type: int
     default: 60
+  agent:
+    description:
+      - Whether an agent (C(tandem_failover)) looks after the pair. Then whether commits wait for the replica of a server that
+        is open already is left to it.
+    type: bool
+    default: false
 author:
   - The tandem.lemp developers (@tandem-lemp)
 """
@@ -167,6 +173,7 @@ def run(module: AnsibleModule) -> Outcome:
             peer_is_dead=params["peer_state"] == "dead",
             timeout=params["timeout"],
             dry_run=module.check_mode,
+            agent=params["agent"],
         )
         if not module.check_mode:
             # It takes writes: an interrupted copy of these data is never undone any more.
@@ -190,6 +197,7 @@ def main() -> None:
             "peer_state": {"type": "str", "choices": ["alive", "dead"], "default": "alive"},
             "restart_service": {"type": "str"},
             "timeout": {"type": "int", "default": 60},
+            "agent": {"type": "bool", "default": False},
         },
         required_if=[("state", "open", ["peer_host"])],
         supports_check_mode=True,

@@ -15,7 +15,7 @@ description:
   - When it has transactions that the primary never had (errant transactions), these are saved first, as SQL that can be applied
     again and as JSON that a person can read, in C(/var/lib/tandem/errant). Then the primary is copied over it.
   - O(source_host) and O(replication_password) are required.
-  - Afterwards the primary waits for its replica again (semi-synchronous replication).
+  - Afterwards the primary waits for its replica again (semi-synchronous replication); see O(agent).
 extends_documentation_fragment:
   - tandem.lemp.attributes
   - tandem.lemp.database
@@ -37,6 +37,12 @@ options:
     default: false
   discard:
     description: With O(replace), copy the primary over this server even if its extra transactions cannot be saved. They are lost then.
+    type: bool
+    default: false
+  agent:
+    description:
+      - Whether an agent (C(tandem_failover)) looks after the pair. Then it makes the primary wait for its replica again by itself,
+        as soon as the replica is in step.
     type: bool
     default: false
 author:
@@ -104,7 +110,7 @@ def story(name: str, source: str, done: Rejoined) -> list[str]:
 
 
 def main() -> None:
-    choices = {"replace": {"type": "bool", "default": False}, "discard": {"type": "bool", "default": False}}
+    choices = {"replace": {"type": "bool", "default": False}, "discard": {"type": "bool", "default": False}, "agent": {"type": "bool", "default": False}}
     module = AnsibleModule(
         argument_spec={**LOGIN_OPTIONS, **OPERATOR_OPTIONS, **REPLICA_OPTIONS, **choices},
         supports_check_mode=True,
@@ -121,6 +127,7 @@ def main() -> None:
                 replace=params["replace"],
                 discard=params["discard"],
                 dry_run=module.check_mode,
+                arm=not params["agent"],
             )
     except TandemError as error:
         module.fail_json(msg=str(error))

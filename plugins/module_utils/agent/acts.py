@@ -176,12 +176,13 @@ class Acts:
             hand.call("semi_sync", source=False)
         return "commits wait for no replica"
 
-    def rearm(self) -> str:
-        """Commits wait for the replica again. Raises OperationFailed while none listens."""
+    def rearm(self, give_up: bool) -> str:
+        """Commits wait for the replica again. Raises OperationFailed while none listens; give_up: then they wait for none."""
         with self._operation("semi-sync") as hand:
             hand.call("semi_sync", source=True)
             if not hand.call("followed", seconds=_FOLLOWED):
-                hand.call("semi_sync", source=False)
+                if give_up:
+                    hand.call("semi_sync", source=False)
                 raise OperationFailed("No replica listens.", "It is tried again.")
         return "commits wait for the replica"
 

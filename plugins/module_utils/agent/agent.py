@@ -199,6 +199,7 @@ class Agent:
             went_alone=self._went_alone,
             follows=seen.follows,
             hands_silent=self._acts.silent,
+            unanswered=seen.unanswered,
             atlas=seen.atlas,
         )
 
@@ -339,7 +340,9 @@ class Agent:
     def _do_later(self) -> None:
         if self._later is not None and (self._job is None or self._job.done()):
             action, self._later = self._later, None
-            self._submit(action, self._acts.go_alone if action is Action.GO_ALONE else self._acts.rearm)
+            # Only a node that may be alone stops waiting: the peer of a primary may be promoted in its term.
+            give_up = self.memory.term.solo
+            self._submit(action, self._acts.go_alone if action is Action.GO_ALONE else lambda: self._acts.rearm(give_up))
 
     def _start(self, action: Action, decision: Decision) -> None:
         if action is Action.OPEN_SELF:

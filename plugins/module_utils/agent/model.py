@@ -173,6 +173,7 @@ class View:
     hands_silent: bool = False  # the hand of this node has not answered for a while
     went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
     follows: bool = False  # both threads of its replication from the peer run, however far behind it is
+    unanswered: bool = False  # commits wait for a replica, and none has been answered for a while
 
 
 DURABLE = ("term", "previous", "ceded", "sealed", "failover_at", "together")

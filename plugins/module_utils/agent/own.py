@@ -66,8 +66,8 @@ class Own(Contact):
 
     @cached_property
     def commits_wait(self) -> bool:
-        """For a replica, as far as is known: nobody has told the server in this life of the daemon not to."""
-        return not self.view.went_alone
+        """For a replica, as far as is known: nobody has told the server in this life of the daemon not to, or it is seen that they do."""
+        return not self.view.went_alone or self.view.unanswered
 
     @cached_property
     def still_waits(self) -> bool:

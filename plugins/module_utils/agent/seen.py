@@ -26,6 +26,7 @@ class Seen:
     sql_error: bool = False
     lag: float | None = None
     acknowledged: bool | None = None
+    unanswered: bool = False  # see View
     heard: t.Mapping[str, float | None] = field(default_factory=dict)
     knock: bool | None = None
     gateway: float | None = None  # see View

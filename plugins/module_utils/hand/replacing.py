@@ -27,7 +27,7 @@ def replace_data(config: HandConfig, source: Source, runner: Runner, seconds: fl
     peer = config.peer
     operator = Endpoint(host=peer.address, port=peer.port, user=config.operator_user, password=config.operator_password, ca=config.ca)
     local = Local(config.node.name, config.root(), config.datadir, config.database_service(), runner, Donor(peer.address, port=peer.ssh_port), seconds, say)
-    done = rejoin(local, replace(source, endpoint=operator), replace=True, discard=False, dry_run=False)
+    done = rejoin(local, replace(source, endpoint=operator), replace=True, discard=False, dry_run=False, arm=False)
     return {
         "way": done.way,
         "reason": done.reason,

@@ -228,6 +228,7 @@ class Agency:
             sql_error=replica is not None and not replica.sql_running,
             lag=replica.lag if replica else None,
             acknowledged=database.acknowledged if database else None,
+            unanswered=database is not None and database.unanswered,
             heard={n.name: now - self._heard_at[n.name] if n.name in self._heard_at else None for n in self.config.networks},
             knock=self._eyes.knocks(),
             gateway=gateway,

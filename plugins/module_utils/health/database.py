@@ -75,6 +75,7 @@ class Answers:
         self._clock = clock
         self._answered = ""
         self._since: float | None = None
+        self.in_vain = False  # as of the last look
 
     def given(self, rows: t.Sequence[t.Mapping[str, t.Any]]) -> bool:
         """From the counters of one look; what the last one has shown is remembered."""
@@ -83,7 +84,8 @@ class Answers:
         if not waiting or self._since is None or seen.get("tx", "") != self._answered:
             self._since = now if waiting else None
         self._answered = seen.get("tx", "")
-        return semi_sync_from_rows(rows) and (self._since is None or now - self._since < ANSWER_WITHIN)
+        self.in_vain = self._since is not None and now - self._since >= ANSWER_WITHIN
+        return semi_sync_from_rows(rows) and not self.in_vain
 
 
 class DatabaseLook:
@@ -139,12 +141,13 @@ class DatabaseLook:
                     raise
                 problem = f"SHOW REPLICA STATUS: {error.args[-1]}"
             read_only = str(row["read_only"]).upper() not in WRITABLE
-            acknowledged, clients = None, None
+            acknowledged, clients, unanswered = None, None, False
             if not read_only:
                 cursor.execute(SEMI_SYNC)
                 counters = cursor.fetchall()
                 acknowledged, clients = self._answers.given(counters), semi_sync_clients(counters)
-        return Database(str(row["version"]), read_only, replica, problem, acknowledged, clients)
+                unanswered = self._answers.in_vain
+        return Database(str(row["version"]), read_only, replica, problem, acknowledged, clients, unanswered)
 
     @property
     def server(self) -> int | None:

@@ -101,3 +101,4 @@ class Database:
     error: str = ""
     acknowledged: bool | None = None  # replicas confirm what is committed here; None: it is no primary
     clients: int | None = None  # how many replicas could confirm; None: not known
+    unanswered: bool = False  # commits wait for a replica, and none has been answered for a while

@@ -46,9 +46,12 @@ def role_of(state: ServerState) -> dict[str, t.Any]:
 
 
 def open_for_writes(
-    server: Server, name: str, peer: Node, *, peer_is_dead: bool, timeout: float, dry_run: bool, was_open: bool = False
+    server: Server, name: str, peer: Node, *, peer_is_dead: bool, timeout: float, dry_run: bool, was_open: bool = False, agent: bool = False
 ) -> tuple[Outcome, Verdict]:
-    """Open, after having made sure that the peer is closed. Raises Refused with everything as it was."""
+    """Open, after having made sure that the peer is closed. Raises Refused with everything as it was.
+
+    agent: one looks after the pair: whether a server that is open already waits for its replica is left to it.
+    """
     seen = server.observe()
     if seen.replication is not None and seen.read_only:
         # What it received counts as its own; it is just not applied yet.
@@ -61,7 +64,8 @@ def open_for_writes(
     wanted = {**role_of(seen), "read_only": False, "source": None, "lineage": "present"}
     if seen.super_read_only is not None:
         wanted["super_read_only"] = False
-    if seen.semi_sync_source is not None:
+    arm = bool(seen.read_only) or not seen.lineage or not agent
+    if arm and seen.semi_sync_source is not None:
         wanted["semi_sync_source"] = True
     outcome = Outcome(role_of(seen), wanted, reason=verdict.reason)
     if seen.replication is not None:
@@ -70,10 +74,10 @@ def open_for_writes(
         outcome.actions.append("open for writes")
     if not seen.lineage:
         outcome.actions.append("name the data")
-    if seen.semi_sync_source is False:
+    if arm and seen.semi_sync_source is False:
         outcome.actions.append("switch the source side of semi-sync on")
     if not dry_run:
-        _open(server, seen)
+        _open(server, seen, arm)
     return outcome, verdict
 
 
@@ -117,13 +121,13 @@ def restart_and_open(
     return Outcome(role_of(before), role_of(before), ["restart", *outcome.actions], verdict.reason)
 
 
-def _open(server: Server, seen: ServerState) -> None:
+def _open(server: Server, seen: ServerState, arm: bool) -> None:
     if seen.replication is not None:
         server.stop_replica()
         server.forget_source()
     if seen.lineage:
         # Before the first write, so that no commit is acknowledged without the replica.
-        server.set_semi_sync(source=True, replica=True)
+        server.set_semi_sync(source=True if arm else None, replica=True)
         if seen.read_only:
             server.open_for_writes()
         server.run_events()

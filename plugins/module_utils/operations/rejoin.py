@@ -43,11 +43,13 @@ def rejoin(
     replace: bool,
     discard: bool,
     dry_run: bool,
+    arm: bool = True,
     save_them: t.Callable[[Server, GtidSet], Saved] = save,
 ) -> Rejoined:
     """Raises Refused with all data as they were.
 
     replace: data may be replaced by a copy, extra transactions saved first. discard: also where they cannot be saved.
+    arm: the primary waits for its replica again. Where an agent looks after the pair, it does that itself once the replica is in step.
     """
     directory = DataDirectory(local.datadir)
     # First: what an interrupted copy has left may not start, and says nothing of what this server has.
@@ -86,7 +88,7 @@ def rejoin(
             )
         if not dry_run:
             _copy(local, source, errant, rejoined, discard, save_them)
-    if not dry_run:
+    if arm and not dry_run:
         _arm(source, rejoined)
     return rejoined
 

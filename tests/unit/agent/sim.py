@@ -77,7 +77,7 @@ class Server:
         self.armed = True
         self.following = False
         self.caught = False
-        self.copied_at = -9.0
+        self.copied_at = self.answered_at = -9.0
         self.sql_error = False
         self.database = Database.GONE
         self.stalled = False
@@ -175,6 +175,7 @@ class Server:
             paused_at=self.paused_at,
             acknowledged_at=self.acknowledged_at,
             went_alone=self.went_alone,
+            unanswered=self.open and self.armed and bool(self.pending) and world.now - self.answered_at >= 3.0,
         )
 
     def server_life_of_peer_is_same(self) -> bool:
@@ -472,6 +473,7 @@ class World:
                 row = next(self.numbers)
                 server.rows.add(row)
                 if server.armed:
+                    server.answered_at = server.answered_at if server.pending else self.now
                     server.pending.add(row)
                 else:
                     self.acknowledge(server, [row])
@@ -487,6 +489,7 @@ class World:
                 server.caught, server.copied_at = True, self.now
                 if source.armed and source.open and not server.mute:
                     done, source.pending = source.pending, set()
+                    source.answered_at = self.now
                     self.acknowledge(source, done)
         self.after(self.rng.uniform(0.02, 0.06), self.replicate)
 

@@ -817,6 +817,21 @@ def test_going_alone_is_asked_for_again_where_it_fails() -> None:
     assert a.decision.alarms == ("alone",) and a.decision.actions == ()
 
 
+def test_commits_that_wait_although_it_went_alone_are_let_go() -> None:
+    """Somebody has switched semi-sync on again, and the replica has died since."""
+    world = pair()
+    loses_its_replica(world)
+    a = world.servers[A]
+    world.until(lambda: not a.armed, 1.6)
+    a.armed = True
+    world.until(lambda: a.view().unanswered, 6)
+    world.run_until(world.now + 0.2)
+    assert a.decision is not None and (not a.armed or "writes_wait_for_the_replica" in a.decision.alarms)
+    world.until(lambda: not a.armed and not a.pending, 3)
+    world.run_until(world.now + 1)
+    assert a.decision.alarms == ("alone",)
+
+
 def test_a_daemon_that_is_restarted_beside_the_only_writer_says_again_that_commits_wait_for_nobody() -> None:
     """The one before may have ended before it could say so."""
     world = pair()

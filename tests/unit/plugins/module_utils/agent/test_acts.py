@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import acts as module
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Acts
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.hand import client
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.serve import Hand
 from ansible_collections.tandem.lemp.plugins.module_utils.state import Replication, ServerState
@@ -184,3 +184,18 @@ def test_one_that_follows_is_not_attached_anew_and_commits_are_let_go_first(monk
     said = Acts("node-a", "node-b", "", "").rejoin()
     assert asked == ["begin", "settle", *(["attach", "attached"] if anew else []), "end"]
     assert ("already" in said) is not anew
+
+
+@pytest.mark.parametrize(("give_up", "told"), [(True, [True, False]), (False, [True])])
+def test_commits_that_nobody_answers_go_on_waiting_unless_the_node_is_alone(monkeypatch: pytest.MonkeyPatch, give_up: bool, told: list[bool]) -> None:
+    said: list[bool] = []
+
+    def call(what: str, *_seconds: float, **more: object) -> bool:
+        if what == "semi_sync":
+            said.append(bool(more["source"]))
+        return False
+
+    monkeypatch.setattr(Acts, "_take", lambda _acts, _name: SimpleNamespace(call=call, close=lambda: None))
+    with pytest.raises(OperationFailed, match="No replica listens"):
+        Acts("node-a", "node-b", "", "").rearm(give_up)
+    assert said == told

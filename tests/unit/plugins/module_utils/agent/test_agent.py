@@ -81,8 +81,8 @@ class Acts:
     def go_alone(self) -> str:
         return self._do("go alone")
 
-    def rearm(self) -> str:
-        return self._do("rearm")
+    def rearm(self, give_up: bool) -> str:
+        return self._do(f"rearm {give_up}")
 
     def compare(self) -> Compared:
         return self.compared
@@ -418,6 +418,15 @@ def test_a_primary_that_is_alone_says_so_to_its_server_until_that_has_heard(agen
         assert agent.memory.state is State.ALONE
         acts.error = None
     assert acts.done == ["go alone"] * 4  # three of them in vain
+
+
+@pytest.mark.parametrize("solo", [True, False])
+def test_only_a_node_that_is_alone_gives_up_when_no_replica_listens(agent: Agent, acts: Acts, solo: bool) -> None:
+    """The other one may be promoted in a term that is not of the one alone."""
+    agent.memory = Memory(term=Term(5, "node-a", solo), sealed=solo)
+    agent._later = Action.REARM
+    agent._do_later()
+    wait(lambda: acts.done == [f"rearm {solo}"])
 
 
 def test_extra_transactions_stop_a_rejoin_for_good(agent: Agent, acts: Acts) -> None:

@@ -51,3 +51,14 @@ def test_an_answer_ends_it() -> None:
 
 def test_without_a_replica_nobody_answers() -> None:
     assert looks((0, rows(0, 7, clients=0))) == [False]
+
+
+def test_commits_that_wait_in_vain_are_told_from_a_server_that_waits_for_nobody() -> None:
+    now = [0.0]
+    answers = Answers(lambda: now[0])
+    found = []
+    for moment, counters in ((0, rows(0, 7, 0)), (5, rows(2, 7, 0)), (5 + ANSWER_WITHIN, rows(2, 7, 0)), (9, rows(0, 7, 0))):
+        now[0] = moment
+        answers.given(counters)
+        found.append(answers.in_vain)
+    assert found == [False, False, True, False]

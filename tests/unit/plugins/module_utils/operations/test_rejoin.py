@@ -69,9 +69,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return made
 
 
-def call(machine: Machine, *, dry_run: bool = False) -> rejoin.Rejoined:
+def call(machine: Machine, *, dry_run: bool = False, arm: bool = True) -> rejoin.Rejoined:
     local = attaching.Local("node-b", Endpoint(socket="/run/sock"), str(machine.path), machine, None, None, 60, lambda text: None)
-    return rejoin.rejoin(local, SOURCE, replace=False, discard=False, dry_run=dry_run)
+    return rejoin.rejoin(local, SOURCE, replace=False, discard=False, dry_run=dry_run, arm=arm)
 
 
 def broken_off_while_names_moved(machine: Machine) -> None:
@@ -180,6 +180,18 @@ def test_a_copy_that_does_not_start_is_given_up(machine: Machine, monkeypatch: p
     with pytest.raises(Refused, match="node-b has 1 transaction that node-a never had"):
         call(machine)
     assert not DataDirectory(str(machine.path)).interrupted()
+
+
+@pytest.mark.parametrize("arm", [True, False])
+def test_a_primary_with_an_agent_is_not_made_to_wait_behind_its_back(machine: Machine, monkeypatch: pytest.MonkeyPatch, arm: bool) -> None:
+    """It may be alone, and its replica lack hours."""
+    machine.running, machine.told = True, FOLLOWS
+    machine.write("0-11-7")
+    armed: list[str] = []
+    monkeypatch.setattr(rejoin, "attach", lambda *_arguments, **_more: Outcome({}, {}, [], "It follows."))
+    monkeypatch.setattr(rejoin, "_arm", lambda source, _done: armed.append(source.name))
+    call(machine, arm=arm)
+    assert armed == (["node-a"] if arm else [])
 
 
 def test_a_primary_that_does_not_answer_at_the_end_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
