@@ -72,7 +72,7 @@ def of_switchover(seen: Seen, limits: Limits) -> list[Gate]:
     gates += [
         Gate("old-is-primary", old.server.writable, _open(old), f"{old.name} takes writes", "See playbooks/status.yml."),
         Gate("new-is-closed", not new.server.writable, _open(new), f"{new.name} is closed",
-             f"Two servers take writes. Close {new.name}: playbooks/fence.yml."),
+             f"Two servers take writes. Close {new.name}: playbooks/fence.yml." if old.server.writable else f"{new.name} has the role already."),
         *_replication(old, new, limits),
         *_fitness(old, new, seen, limits),
         *_work(seen, limits),

@@ -206,6 +206,42 @@ def test_dead_between_the_two_commits_nobody_is_open_and_one_playbook_mends_it()
         ssh(node, "rm -f /var/lib/tandem/journal/29991231*")
 
 
+WAITS = """
+import sys
+sys.path.insert(0, "/usr/local/lib/tandem/operations")
+from tandem_engine.hand.config import HandConfig
+from tandem_engine.operations.running import hands
+with hands(HandConfig.load()) as (old, new):
+    for hand in (old, new):
+        hand.call("begin", operation="29991231T000000Z-drill", kind="switchover", old=old.name, new=new.name)
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_controller_that_vanishes_occupies_nobody() -> None:
+    """Nothing is under way, so sshd has nothing to send whose answer it could miss."""
+    old = primary()
+    new = other(old)
+    ssh(old, "cat > /root/tandem-waits.py", WAITS)
+    engine = subprocess.Popen(pair.ssh_argv(old, "python3 /root/tandem-waits.py"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert engine.stdout is not None and engine.stdout.readline().strip() == "begun"
+    try:
+        assert _events(new) == "begin"
+        # The node that is asked, not the one that asks: the line of this test to that one has to stay.
+        pair.fault("cut", new, "inside")
+        try:
+            pair.wait("the other node is free", lambda: _events(new) == "end", 60)
+        finally:
+            pair.fault("heal", new, "inside")
+    finally:
+        engine.communicate(timeout=60)
+    pair.wait("the operation has ended on both nodes", lambda: _events(old) == "end", 60)
+    pair.wait_until_whole()
+    for node in pair.PAIR:
+        ssh(node, "rm -f /var/lib/tandem/journal/29991231*")
+
+
 def _journal_name(node: str) -> str:
     return ssh(node, "ls /var/lib/tandem/journal 2>/dev/null | tail -n 1").text.strip()
 

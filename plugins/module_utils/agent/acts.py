@@ -186,7 +186,10 @@ class Acts:
         return "commits wait for the replica"
 
     def rejoin(self) -> str:
-        """Follow the primary from where this server is. Raises Errant where it has more than the primary."""
+        """Follow the primary from where this server is. Raises Errant where it has more than the primary.
+
+        Following anew throws away what was received and is not applied, and undoes what is being applied: not where it follows already.
+        """
         with self._hand(self.peer) as there:
             theirs = there.call("observe")
         with self._operation("rejoin") as here:
@@ -199,8 +202,11 @@ class Acts:
             errant = errant_of(old, new)
             if errant:
                 raise Errant(f"{self.node} has {errant.count()} transactions that {self.peer} never had: {errant}", "Run playbooks/rejoin.yml.")
-            here.call("attach", 60)
+            # First: its applier may wait for one that does not acknowledge any more, and could not be stopped.
             here.call("settle", 60)
+            if _follows(old, new):
+                return f"follows {self.peer} already"
+            here.call("attach", 60)
             seen = here.call("attached", _ATTACHED + 5, seconds=_ATTACHED)
             if not seen["healthy"]:
                 raise OperationFailed(f"It does not replicate from {self.peer}: {seen['reason']}", "See playbooks/check.yml.")
@@ -278,6 +284,14 @@ class Acts:
             operation = Switchover(old, new, SwitchoverWish(move_vips=True))
             operation.run()
         return asdict(operation.report), switchover_story(asdict(operation.report))
+
+
+def _follows(old: Node, new: Node) -> bool:
+    """Rightly, and closed to everybody: nothing is left to do but to wait."""
+    told = old.server.replication
+    if told is None or not told.healthy or old.server.read_only is False or old.server.super_read_only is False:
+        return False
+    return told.source_host == new.address and told.follows_gtid and told.tls and told.tls_verified
 
 
 def _node(name: str, observed: t.Mapping[str, t.Any]) -> Node:

@@ -14,7 +14,6 @@ import math
 import time
 import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 from ..errors import Refused, TandemError
 from ..hand import lock
@@ -26,6 +25,7 @@ from .journald import event
 from .machine import CLOSING, STAY, Decision, hold, settled, step, unkept
 from .model import Action, Database, Memory, Order, Running, Said, State, View, Witness
 from .policy import Policy
+from .seen import Seen
 from .store import Store
 from .witness.keeper import Keeper
 from .words import spoken
@@ -38,8 +38,6 @@ _REARM_EVERY = 10.0
 # A hand of this agent's own ends, and lets the lock go, a moment after its operation has.
 _LETS_GO = 1.0
 _KEEP_AGAIN = 1.0
-# How far behind a replica may be that is called in step: what it has received is applied before it opens.
-_LAG = 5.0
 # A dying primary breaks the connection of its replica before it falls silent. What it acknowledged until then had been received.
 _STILL_IN_STEP = 3.0
 _MAY_ACKNOWLEDGE = (Database.OPEN, Database.STALLED)
@@ -54,25 +52,6 @@ Event = t.Callable[[str, dict[str, t.Any]], None]
 def clock() -> float:
     """Seconds since boot, those asleep included (clock_gettime(2), CLOCK_BOOTTIME)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the daemon sees. looked: when the look at the database began, by this module's clock."""
-
-    database: Database = Database.UNKNOWN
-    looked: float = math.inf
-    follows_peer: bool = False
-    replicates: bool = False  # both threads run
-    sql_error: bool = False
-    lag: float | None = None
-    acknowledged: bool | None = None
-    heard: t.Mapping[str, float | None] = field(default_factory=dict)
-    knock: bool | None = None
-    gateway: float | None = None  # see View
-    address_here: bool | None = None
-    atlas: tuple[str, ...] = ()
-    both_masters: bool = False  # both nodes have said for a while that they hold the addresses
 
 
 class Agent:
@@ -179,7 +158,7 @@ class Agent:
         return True
 
     def _view(self, seen: Seen, now: float) -> View:
-        in_step = seen.database is Database.CLOSED and seen.follows_peer and seen.replicates and seen.lag is not None and seen.lag <= _LAG
+        in_step = seen.in_step
         if in_step:
             self._in_step_at = now
         elif seen.database in (Database.GONE, Database.OPEN):
@@ -219,6 +198,7 @@ class Agent:
             held=self._held() and not self._lock_is_taken(),
             went_alone=self._went_alone,
             hands_silent=self._acts.silent,
+            follows=seen.follows,
             atlas=seen.atlas,
         )
 

@@ -409,8 +409,9 @@ class Facts(Own, Persons):
 
     @cached_property
     def rejoin_due(self) -> bool:
+        """Once, and again while it does not follow: one that is only behind is left to catch up."""
         tried = self.memory.tried_at
-        due = tried is None or self.view.now - tried >= self.policy.rejoin_every
+        due = tried is None or (self.view.now - tried >= self.policy.rejoin_every and not self.view.follows)
         return self.peer_open and self.peer.database is Database.OPEN and not self.view.in_step and due and self.view.running in (Running.NONE, Running.FAILED)
 
     @cached_property

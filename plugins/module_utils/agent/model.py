@@ -172,6 +172,7 @@ class View:
     held: bool = False  # a fence or a restore holds this node, and no operation works on it
     hands_silent: bool = False  # the hand of this node has not answered for a while
     went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
+    follows: bool = False  # both threads of its replication from the peer run, however far behind it is
 
 
 DURABLE = ("term", "previous", "ceded", "sealed", "failover_at", "together")

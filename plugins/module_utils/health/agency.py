@@ -11,12 +11,13 @@ import time
 import typing as t
 
 from ..agent.acts import Acts
-from ..agent.agent import Agent, Seen, clock
+from ..agent.agent import Agent, clock
 from ..agent.atlas_keeper import Hands
 from ..agent.journald import event
 from ..agent.model import Database as Role
 from ..agent.model import State
 from ..agent.policy import Policy
+from ..agent.seen import Seen
 from ..agent.store import Store
 from ..agent.voice import Voice
 from ..agent.why import blockers

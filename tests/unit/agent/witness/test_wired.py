@@ -15,9 +15,10 @@ import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import agent as module
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Compared
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.agent import Agent, Seen, clock
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.agent import Agent, clock
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Database, Memory, State, Term
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Policy
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.seen import Seen
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.store import Store
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.why import why
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.witness.keeper import Keeper

@@ -97,3 +97,10 @@ def test_a_refusal_says_value_bound_and_remedy() -> None:
 )
 def test_ddl_is_recognised(statement: str, expected: bool) -> None:
     assert is_ddl(statement) is expected
+
+
+@pytest.mark.parametrize(("read_only", "said"), [(False, "Two servers take writes. Close node-b"), (True, "node-b has the role already.")])
+def test_two_servers_take_writes_only_where_both_do(read_only: bool, said: str) -> None:
+    what = seen(old=replace(OLD, read_only=read_only), new=replace(NEW, read_only=False))
+    (gate,) = [gate for gate in of_switchover(what, Limits()) if gate.name == "new-is-closed"]
+    assert gate.remedy.startswith(said)

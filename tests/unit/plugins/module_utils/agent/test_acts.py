@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Acts
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused
 from ansible_collections.tandem.lemp.plugins.module_utils.hand import client
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.serve import Hand
-from ansible_collections.tandem.lemp.plugins.module_utils.state import ServerState
+from ansible_collections.tandem.lemp.plugins.module_utils.state import Replication, ServerState
 
 
 class Node:
@@ -147,3 +148,39 @@ def test_two_that_went_on_alone_are_both_not_ahead(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Acts, "_lent", lent)
     assert Acts("node-a", "node-b", "", "").compare().ahead is ahead
+
+
+FOLLOWS = Replication(source_host="192.0.2.2", tls=True, tls_verified=True, io_running=True, io_connected=True, sql_running=True, lag_seconds=900)
+
+
+@pytest.mark.parametrize(
+    ("told", "anew"),
+    [
+        (FOLLOWS, False),
+        (dataclasses.replace(FOLLOWS, sql_running=False, sql_errno=1062), True),
+        (dataclasses.replace(FOLLOWS, io_connected=False), True),
+        (dataclasses.replace(FOLLOWS, source_host="192.0.2.9"), True),
+        (dataclasses.replace(FOLLOWS, follows_gtid=False), True),
+        (None, True),
+    ],
+    ids=["follows", "has an error", "is not connected", "another source", "by file and offset", "no source"],
+)
+def test_one_that_follows_is_not_attached_anew_and_commits_are_let_go_first(monkeypatch: pytest.MonkeyPatch, told: Replication | None, anew: bool) -> None:
+    """What it has received is thrown away with a new source, and what it is applying is undone."""
+    here = ServerState(state="running", engine="mariadb", gtid="0-1-100", read_only=True, replication=told)
+    there = ServerState(state="running", engine="mariadb", gtid="0-1-5000", read_only=False)
+    asked: list[str] = []
+
+    def hand(name: str) -> SimpleNamespace:
+        def call(what: str, *_seconds: float, **_more: object) -> dict[str, object]:
+            if what == "observe":
+                return {"address": "192.0.2.1" if name == "node-a" else "192.0.2.2", "server": (here if name == "node-a" else there).as_dict()}
+            asked.append(what)
+            return {"healthy": True, "reason": ""}
+
+        return SimpleNamespace(call=call, close=lambda: None)
+
+    monkeypatch.setattr(Acts, "_take", lambda _acts, name: hand(name))
+    said = Acts("node-a", "node-b", "", "").rejoin()
+    assert asked == ["begin", "settle", *(["attach", "attached"] if anew else []), "end"]
+    assert ("already" in said) is not anew

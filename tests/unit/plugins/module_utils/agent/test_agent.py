@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import agent as module
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import orders
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Compared, Errant
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.agent import Agent, Seen
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.agent import Agent
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import (
     Action,
     Database,
@@ -23,6 +23,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import (
     Term,
 )
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Policy
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.seen import Seen
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.store import Store
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spoken
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
@@ -432,6 +433,30 @@ def test_extra_transactions_stop_a_rejoin_for_good(agent: Agent, acts: Acts) -> 
     assert [what for what in acts.done if what != "close"] == ["rejoin"]
     assert agent.status()["errant"].startswith("3 too many")
     assert "diverged" in agent.status()["alarms"]
+
+
+def test_a_replica_that_only_lags_is_left_to_catch_up(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """One big transaction. Following anew would undo it each time, and it would never be applied."""
+    be_replica(agent)
+    now = module.clock()
+    monkeypatch.setattr(module, "clock", lambda: now)
+
+    def go_on(seen: Seen, seconds: float) -> None:
+        nonlocal now
+        end = now + seconds
+        while now < end:
+            told(agent, PRIMARY)
+            agent.step(seen)
+            wait(lambda: agent._job is None or agent._job.done())
+            now += POLICY.tick
+
+    go_on(replace(REPLICA, lag=900.0), 60)
+    assert (agent.memory.state, acts.done) == (State.REJOINING, ["rejoin"])
+    # Its source is lost: that is tried again and again.
+    go_on(replace(REPLICA, replicates=False, lag=None), 3 * POLICY.rejoin_every)
+    assert len(acts.done) >= 3
+    go_on(REPLICA, 5)
+    assert agent.memory.state is State.REPLICA
 
 
 def test_a_failed_promotion_is_known_to_have_failed(agent: Agent, acts: Acts) -> None:
