@@ -197,8 +197,8 @@ class Agent:
             frozen=now - self._last_step > self.policy.evidence_fresh,
             held=self._held() and not self._lock_is_taken(),
             went_alone=self._went_alone,
-            hands_silent=self._acts.silent,
             follows=seen.follows,
+            hands_silent=self._acts.silent,
             atlas=seen.atlas,
         )
 

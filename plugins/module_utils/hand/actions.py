@@ -100,8 +100,7 @@ class Actions:
 
     def prepare_hold(self, limit: int) -> Plain:
         """Everything for hold that takes time. limit: see there."""
-        proxy = self._maybe_proxy()
-        if proxy is not None:
+        if proxy := self._maybe_proxy():
             proxy.prepare()
         return {"limit": limit}
 
@@ -110,8 +109,7 @@ class Actions:
 
         limit: what the proxy lets through otherwise. It is not needed here, but by whoever takes this back from the journal.
         """
-        proxy = self._maybe_proxy()
-        if proxy is not None:
+        if proxy := self._maybe_proxy():
             proxy.hold(server)
         return {**self.traffic(server), "limit": limit}
 
@@ -140,13 +138,11 @@ class Actions:
         return {"queued": waiting}
 
     def let_in(self, server: str, limit: int) -> None:
-        proxy = self._maybe_proxy()
-        if proxy is not None:
+        if proxy := self._maybe_proxy():
             proxy.let_in(server, limit)
 
     def let_through(self, server: str, limit: int) -> None:
-        proxy = self._maybe_proxy()
-        if proxy is not None:
+        if proxy := self._maybe_proxy():
             proxy.let_through(server, limit)
 
     def limit(self, server: str) -> int:
@@ -255,9 +251,13 @@ class Actions:
             server.forget_source()
         server.start_at_boot(True)
 
-    def run_events(self) -> list[str]:
-        """Names of the scheduled events that run here from now on."""
-        return self._db().run_events()
+    def events(self) -> dict[str, str]:
+        """Status of every scheduled event, by name."""
+        return self._db().events()
+
+    def run_events(self, before: dict[str, str] | None = None) -> list[str]:
+        """Run the scheduled events that came by replication. before: their status on the peer. Returns what became of them, in words."""
+        return self._db().run_events(before)
 
     def semi_sync(self, source: bool) -> None:
         self._db().set_semi_sync(source=source, replica=True, timeout=self.config.semi_sync_timeout)

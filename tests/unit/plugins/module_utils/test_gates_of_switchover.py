@@ -104,3 +104,9 @@ def test_two_servers_take_writes_only_where_both_do(read_only: bool, said: str) 
     what = seen(old=replace(OLD, read_only=read_only), new=replace(NEW, read_only=False))
     (gate,) = [gate for gate in of_switchover(what, Limits()) if gate.name == "new-is-closed"]
     assert gate.remedy.startswith(said)
+
+
+def test_a_replica_from_which_was_left_out_is_copied_anew_by_a_command() -> None:
+    what = seen(left_out={"node-b": ["replicate_ignore_table = blog.cache"]})
+    (gate,) = [gate for gate in of_switchover(what, Limits()) if gate.name == "filters-node-b"]
+    assert "STOP REPLICA there" in gate.remedy and "playbooks/database.yml -e tandem_database_seed=always" in gate.remedy
