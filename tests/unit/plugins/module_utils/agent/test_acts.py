@@ -180,7 +180,7 @@ def test_one_that_follows_is_not_attached_anew_and_commits_are_let_go_first(monk
 
         return SimpleNamespace(call=call, close=lambda: None)
 
-    monkeypatch.setattr(Acts, "_take", lambda _acts, name: hand(name))
+    monkeypatch.setattr(Acts, "_take", lambda _acts, name, _same=True: hand(name))
     said = Acts("node-a", "node-b", "", "").rejoin()
     assert asked == ["begin", "settle", *(["attach", "attached"] if anew else []), "end"]
     assert ("already" in said) is not anew
