@@ -14,7 +14,8 @@ def test_nobody_notices_and_nothing_is_lost(tmp_path: Path) -> None:
     old = primary()
     new = other(old)
     sql(old, "CREATE DEFINER = 'blog'@'localhost' EVENT IF NOT EXISTS tandem_tick ON SCHEDULE EVERY 1 DAY DO DO 1", "blog")
-    pair.wait("the event is on the replica", lambda: "SIDE_DISABLED" in event(new), 30)
+    sql(old, "DROP EVENT IF EXISTS tandem_off; CREATE EVENT tandem_off ON SCHEDULE EVERY 1 DAY DISABLE DO DO 1", "blog")
+    pair.wait("the events are on the replica", lambda: "SIDE_DISABLED" in event(new) and "SIDE_DISABLED" in event(new, "tandem_off"), 30)
     with pair.writing(old) as here, pair.writing(new) as there:
         done = must(playbook("switchover", confirm="yes", report_file=str(tmp_path / "report.json")))
     assert primary() == new
@@ -27,11 +28,12 @@ def test_nobody_notices_and_nothing_is_lost(tmp_path: Path) -> None:
     assert report["result"] == "done"
     assert done.says(f"switchover of {old} to {new}: done")
     assert event(new) == "ENABLED\tblog@localhost"
+    assert event(new, "tandem_off") == "DISABLED\troot@localhost"
     pair.wait("the old primary leaves the event to the new one", lambda: "SIDE_DISABLED" in event(old), 30)
 
 
-def event(node: str) -> str:
-    return sql(node, "SELECT status, definer FROM information_schema.events WHERE event_name = 'tandem_tick'")
+def event(node: str, name: str = "tandem_tick") -> str:
+    return sql(node, f"SELECT status, definer FROM information_schema.events WHERE event_name = '{name}'")
 
 
 def test_the_plan_changes_nothing() -> None:
