@@ -42,10 +42,15 @@ class Errant(Refused):
 
 @dataclass(frozen=True)
 class Compared:
-    """ahead: this server has all that the peer's has. extra: it has what the primary never had. None: not known."""
+    """ahead: this server has all that the peer's has. extra: it has what the primary never had. None: not known.
+
+    applied: what is in this server's data. theirs: what is in the peer's, a moment later.
+    """
 
     ahead: bool | None = None
     extra: bool | None = None
+    applied: GtidSet | None = None
+    theirs: GtidSet | None = None
 
 
 class Acts:
@@ -229,12 +234,13 @@ class Acts:
             return Compared()
         if not (mine.server.running and theirs.server.running):
             return Compared()
-        has = mine.server.transactions
+        has = applied = mine.server.transactions
         told = mine.server.replication
         if told is not None and told.retrieved:
             # What was received counts: it is applied before anybody opens.
             has = has | GtidSet.parse(told.retrieved, mine.server.engine)
-        return Compared(not has.lacks(theirs.server.transactions), bool(errant_of(mine, theirs)) if theirs.server.writable else None)
+        extra = bool(errant_of(mine, theirs)) if theirs.server.writable else None
+        return Compared(not has.lacks(theirs.server.transactions), extra, applied, theirs.server.transactions)
 
     @contextlib.contextmanager
     def _lent(self, name: str) -> t.Iterator[HandClient]:

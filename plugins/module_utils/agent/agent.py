@@ -20,6 +20,7 @@ from ..hand import lock
 from ..plan import Undone
 from . import orders, reading
 from .acts import Acts, Compared, Errant
+from .catching_up import CatchingUp
 from .ears import Ears
 from .journald import event
 from .machine import CLOSING, STAY, Decision, hold, settled, step, unkept
@@ -77,6 +78,7 @@ class Agent:
         self._in_step_at: float | None = None
         self._peer_open_at = clock()  # the last beat that said that the peer's database may be open
         self._compared, self._compared_at = Compared(), 0.0
+        self._catching_up = CatchingUp()
         self._last_step = clock()
         self._said: dict[str, t.Any] = {}
         self._unkept_at: float | None = None  # since the memory could not be written: when that was tried last
@@ -158,7 +160,8 @@ class Agent:
         return True
 
     def _view(self, seen: Seen, now: float) -> View:
-        in_step = seen.in_step
+        self._catching_up.look(seen)
+        in_step = seen.up_to_date and self._catching_up.done
         if in_step:
             self._in_step_at = now
         elif seen.database in (Database.GONE, Database.OPEN):
@@ -376,6 +379,8 @@ class Agent:
     def _submit(self, action: Action, what: t.Callable[[], str]) -> None:
         self._failed = False
         self._doing = action
+        if action in (Action.REJOIN, Action.REPLACE):
+            self._catching_up.begin()
         self._job = self._operations.submit(self._run, action, what)
 
     def _run(self, action: Action, what: t.Callable[[], str]) -> None:
@@ -424,7 +429,10 @@ class Agent:
         if self._looking is not None and not self._looking.done():
             return
         peer_there = self._peer is not None and any(age is not None and age <= self.policy.contact_fresh for age in seen.heard.values())
-        wanted = self.memory.state in _COMPARED_IN and seen.database is Database.CLOSED and peer_there
+        if self.memory.state is State.OPERATION:
+            self._catching_up.begin()
+        compared = self.memory.state in _COMPARED_IN or (self.memory.state is State.REPLICA and not self._catching_up.done)
+        wanted = compared and seen.database is Database.CLOSED and peer_there
         if not wanted:
             self._compared = Compared()
         if wanted and now - self._compared_at >= _COMPARE_EVERY and self._running() is Running.NONE:
@@ -434,8 +442,10 @@ class Agent:
             self._looking = self._looker.submit(self._acts.warm, peer_there)
 
     def _compare(self) -> None:
+        turn = self._catching_up.turn
         self._compared = self._acts.compare()
         self._compared_at = clock()
+        self._catching_up.compared(turn, self._compared.applied, self._compared.theirs)
         if self._compared.extra is False:
             self._errant = ""
 

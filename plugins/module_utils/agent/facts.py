@@ -193,6 +193,10 @@ class Facts(Own, Persons):
         due = tried is None or self.view.now - tried >= max(self.policy.rearm_every, self.memory.rearm_pause)
         return self.heard and self.peer.in_step and self.peer.state is State.REPLICA and self.peer.term == self.memory.term and due
 
+    @cached_property
+    def rearmed(self) -> bool:
+        return self.acknowledged and self.heard and self.peer.in_step
+
     # A promotion.
 
     @cached_property
@@ -409,9 +413,10 @@ class Facts(Own, Persons):
 
     @cached_property
     def rejoin_due(self) -> bool:
-        """Once, and again while it does not follow: one that is only behind is left to catch up."""
+        """At once, and again while it does not follow. One that follows is only behind: once, after a while, and then it is left to catch up."""
         tried = self.memory.tried_at
-        due = tried is None or (self.view.now - tried >= self.policy.rejoin_every and not self.view.follows)
+        waited = self.view.now - (self.memory.since if tried is None else tried) >= self.policy.rejoin_every
+        due = (waited and tried is None) if self.view.follows else (waited or tried is None)
         return self.peer_open and self.peer.database is Database.OPEN and not self.view.in_step and due and self.view.running in (Running.NONE, Running.FAILED)
 
     @cached_property

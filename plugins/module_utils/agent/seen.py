@@ -40,5 +40,11 @@ class Seen:
         return self.database is Database.CLOSED and self.follows_peer and self.replicates
 
     @property
-    def in_step(self) -> bool:
+    def begins(self) -> bool:
+        """It surely does not replicate from the peer: if it does later, it has just begun to."""
+        return self.database in (Database.GONE, Database.OPEN) or (self.database is Database.CLOSED and not self.follows_peer)
+
+    @property
+    def up_to_date(self) -> bool:
+        """As far as its lag says."""
         return self.follows and self.lag is not None and self.lag <= _LAG

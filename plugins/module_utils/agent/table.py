@@ -138,7 +138,7 @@ TABLE: tuple[Row, ...] = (
     _row(S.ALONE, "peer_in_step", S.REARMING, [A.REARM], "the replica is in step: waiting for it again"),
     _row(S.REARMING, "foreign_operation", S.OPERATION, [], "an operation of a person works on this node"),
     *_fences(S.REARMING, ask=False),
-    _row(S.REARMING, "acknowledged", S.PRIMARY, [E.ARMED_TERM], "the replica has acknowledged everything"),
+    _row(S.REARMING, "rearmed", S.PRIMARY, [E.ARMED_TERM], "the replica has acknowledged everything"),
     _row(S.REARMING, "rearm_failed", S.ALONE, [A.GO_ALONE], "the replica does not acknowledge"),
     # Cut off.
     _row(S.ISOLATED, "foreign_operation", S.OPERATION, [], "an operation of a person works on this node"),

@@ -193,6 +193,15 @@ def test_a_node_that_is_held_says_what_nobody_serves(view: dict[str, Any], memor
     assert set(decision.alarms) & {"nobody_is_primary", "writes_wait_for_the_replica"} == ({alarm} if alarm else set())
 
 
+@pytest.mark.parametrize("in_step", [True, False])
+def test_a_term_of_both_needs_a_replica_that_is_still_in_step(in_step: bool) -> None:
+    """One that was started again is connected at once, and may lack hours."""
+    peer = Said(State.REPLICA, Database.CLOSED, Term(3, "a", True), fenced=True, in_step=in_step)
+    view = View(now=100.0, database=Database.OPEN, heard={"inside": 0.1}, peer=peer, gateway=0.1, acknowledged=True)
+    decision = step(Policy("a", "b"), Memory(state=State.REARMING, since=99.0, started=0.0, stepped=99.9, term=Term(3, "a", True), sealed=True), view)
+    assert (decision.state is State.PRIMARY) is in_step
+
+
 @pytest.mark.parametrize("times", [{"promote_after": 1.5}, {"lease": 2.0}, {"alone_after": 2.0}])
 def test_times_that_contradict_each_other_are_refused(times: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(times))):

@@ -25,6 +25,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.witness.keeper i
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.witness.lease import Lease
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.witness.rfc2136 import DnsSettings
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.witness.ssh import SshSettings
+from ansible_collections.tandem.lemp.plugins.module_utils.gtid import GtidSet
 from ansible_collections.tandem.lemp.plugins.module_utils.health.config import ConfigError, parse
 
 from .servers import wait_for
@@ -85,6 +86,8 @@ FOLLOWS = {"follows_peer": True, "replicates": True, "lag": 0.0, "heard": {"outs
 
 
 def become_replica(pair: Pair) -> None:
+    has = GtidSet.parse("0-1-100", "mariadb")
+    pair.agent._catching_up.compared(pair.agent._catching_up.turn, has, has)
     for _each in range(4):
         pair.step(**FOLLOWS)
     pair.agent.memory = replace(pair.agent.memory, state=State.REPLICA)

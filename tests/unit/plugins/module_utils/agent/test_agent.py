@@ -29,11 +29,16 @@ from ansible_collections.tandem.lemp.plugins.module_utils.agent.words import spo
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record, holds
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.restoring import hold, release
+from ansible_collections.tandem.lemp.plugins.module_utils.gtid import GtidSet
 from ansible_collections.tandem.lemp.plugins.module_utils.plan import HalfDone, Undone
 
 POLICY = Policy(name="node-a", peer="node-b")
 HEARD = {"outside": 0.1, "inside": 0.1}
 REPLICA = Seen(database=Database.CLOSED, follows_peer=True, replicates=True, lag=0.0, heard=HEARD, knock=True, gateway=0.1)
+
+
+ALL = GtidSet.parse("0-1-100", "mariadb")
+SAME = Compared(True, False, ALL, ALL)
 
 
 class Acts:
@@ -46,7 +51,7 @@ class Acts:
         self.closes = threading.Event()  # while it is not set, a close hangs
         self.closes.set()
         self.error: Exception | None = None
-        self.compared = Compared(True, False)
+        self.compared = SAME
         self.silent = False
 
     def _do(self, what: str) -> str:
@@ -266,10 +271,14 @@ def full_disk(*_memory: Memory, **_words: object) -> None:
 
 
 def be_replica(agent: Agent) -> None:
-    for _turn in range(6):
+    deadline = time.monotonic() + 10
+    while agent.memory.state is not State.REPLICA:
+        assert time.monotonic() < deadline, agent.memory
         told(agent, PRIMARY)
         agent.step(REPLICA)
-    assert agent.memory.state is State.REPLICA
+        time.sleep(0.005)
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
     # At its start it makes sure that its database is closed.
     wait(lambda: agent._closing is not None and agent._closing.done())
     agent._acts.done.clear()  # type: ignore[attr-defined]
@@ -418,6 +427,47 @@ def test_a_primary_that_is_alone_says_so_to_its_server_until_that_has_heard(agen
         assert agent.memory.state is State.ALONE
         acts.error = None
     assert acts.done == ["go alone"] * 4  # three of them in vain
+
+
+def test_a_lag_of_nothing_is_not_believed_of_a_replica_that_has_just_begun(agent: Agent, acts: Acts, monkeypatch) -> None:
+    """It is told until the first event is applied, and hours may be missing."""
+    now = module.clock()
+    monkeypatch.setattr(module, "clock", lambda: now)
+
+    def go_on(seen: Seen, seconds: float, has: str, theirs: str) -> None:
+        nonlocal now
+        end = now + seconds
+        acts.compared = Compared(False, False, GtidSet.parse(has, "mariadb"), GtidSet.parse(theirs, "mariadb"))
+        while now < end:
+            told(agent, PRIMARY)
+            said = agent.step(seen).said
+            assert said.in_step is (agent.memory.state is State.REPLICA)
+            for job in (agent._job, agent._looking):
+                wait(lambda job=job: job is None or job.done())
+            now += POLICY.tick
+
+    go_on(REPLICA, 4, "0-1-100", "0-1-5000")
+    assert agent.memory.state is State.REJOINING
+    # The primary goes on writing: what it had when this began is what counts.
+    go_on(REPLICA, 4, "0-1-5000", "0-1-9000")
+    assert agent.memory.state is State.REPLICA
+    # Following anew begins anew.
+    agent.memory = replace(agent.memory, state=State.REJOINING, since=now, tried_at=None)
+    agent._submit(Action.REJOIN, acts.rejoin)
+    wait(lambda: agent._job is not None and agent._job.done())
+    go_on(REPLICA, 4, "0-1-5000", "0-1-9000")
+    assert agent.memory.state is State.REJOINING
+    go_on(REPLICA, 4, "0-1-9000", "0-1-9000")
+    assert agent.memory.state is State.REPLICA
+
+
+@pytest.mark.parametrize("database", [Database.GONE, Database.OPEN, Database.CLOSED])
+def test_one_that_did_not_follow_begins_anew(agent: Agent, acts: Acts, database: Database) -> None:
+    be_replica(agent)
+    assert agent.decision is not None and agent.decision.said.in_step
+    acts.compared = Compared()
+    agent.step(replace(REPLICA, database=database, follows_peer=False, replicates=False, lag=None))
+    assert not agent.step(REPLICA).said.in_step
 
 
 @pytest.mark.parametrize("solo", [True, False])
