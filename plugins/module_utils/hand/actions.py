@@ -280,13 +280,10 @@ class Actions:
         """Seconds until a canary of the other server is read here. Raises OperationFailed if it never is."""
         started = time.monotonic()
         with Connection(self.config.root()) as connection:
-            while canary.read(connection, _CANARY) != token:
-                if time.monotonic() - started > seconds:
-                    raise OperationFailed(
-                        f"What is written on {self.config.peer.name} does not arrive on {self.config.node.name} within {seconds:g} s.",
-                        "See playbooks/check.yml.",
-                    )
-                time.sleep(_POLL)
+            arrived = canary.arrives(connection, _CANARY, token, seconds)
+        if not arrived:
+            what = f"What is written on {self.config.peer.name} does not arrive on {self.config.node.name} within {seconds:g} s."
+            raise OperationFailed(what, "See playbooks/check.yml.")
         return round(time.monotonic() - started, 4)
 
     def kill_sessions(self, seconds: float) -> Plain:

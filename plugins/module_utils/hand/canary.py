@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ _CREATE = (
     f"CREATE TABLE IF NOT EXISTS {_TABLE} (name VARCHAR(64) NOT NULL PRIMARY KEY, token VARCHAR(64) NOT NULL,"
     " written TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)) ENGINE=InnoDB"
 )
+_POLL = 0.005
 _WRITE = f"INSERT INTO {_TABLE} (name, token) VALUES (%s, %s) ON DUPLICATE KEY UPDATE token = VALUES(token), written = NOW(6)"
 
 
@@ -77,3 +79,13 @@ def read(connection: Connection, name: str) -> str:
         if error.code == _NO_SUCH_TABLE:
             return ""
         raise
+
+
+def arrives(connection: Connection, name: str, token: str, seconds: float) -> bool:
+    """Wait for these seconds at most until that token is read here."""
+    end = time.monotonic() + seconds
+    while read(connection, name) != token:
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL)
+    return True

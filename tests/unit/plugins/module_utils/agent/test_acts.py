@@ -195,7 +195,7 @@ def test_commits_that_nobody_answers_go_on_waiting_unless_the_node_is_alone(monk
             said.append(bool(more["source"]))
         return False
 
-    monkeypatch.setattr(Acts, "_take", lambda _acts, _name: SimpleNamespace(call=call, close=lambda: None))
+    monkeypatch.setattr(Acts, "_take", lambda _acts, _name, _same=True: SimpleNamespace(call=call, close=lambda: None))
     with pytest.raises(OperationFailed, match="No replica listens"):
         Acts("node-a", "node-b", "", "").rearm(give_up)
     assert said == told
