@@ -13,7 +13,7 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from ..module_utils.runbooks import faults, strangers
+from ..module_utils.runbooks import faults, limited, strangers
 
 
 def runbooks() -> list[str]:
@@ -44,6 +44,8 @@ class ActionModule(ActionBase):
         names = runbooks()
         nodes = [str(name) for name in scope["groups"].get(wanted["group"], [])]
         found = faults(names, said, nodes, why_not)
+        limit = limited(names, said, nodes, scope["ansible_play_hosts_all"])
+        found += [limit] if limit else []
         result.update(changed=False)
         if found:
             result.update(failed=True, msg=" ".join([*found, "Nothing was changed."]))

@@ -99,7 +99,7 @@ options:
     type: int
     default: 1
   seed_timeout:
-    description: How long each part of a copy may take, in seconds.
+    description: How long each part of a copy may take, in seconds from 1 to 864000 (ten days).
     type: int
     default: 7200
   service:

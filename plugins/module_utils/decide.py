@@ -16,10 +16,19 @@ START = "start"  # told to follow, but stopped
 CONFIGURE = "configure"  # its data fit: only tell it whom to follow
 SEED = "seed"  # its data do not fit: copy the source first
 REFUSE = "refuse"
+# Of the words for whether data may be copied: only where a person said yes to a plan.
+ASK = "ask"
+# The source has purged what the replica asks for; each server has its own number for it.
+PURGED = (1236, 13114)
 
 _KEEP_ONE = (
     "Nothing was changed. Decide which data to keep. With an agent: `tandem open --yes` on the node that has them;"
     " without: SET GLOBAL read_only = OFF there. Then run playbooks/rejoin.yml. "
+)
+
+# A replica that follows is left alone whatever is said of copies.
+COPY_ANEW = (
+    "copy the replica anew: STOP REPLICA there (with an agent, tandem pause first), then playbooks/database.yml -e tandem_database_seed=always"
 )
 
 
@@ -209,7 +218,7 @@ def may_open(local: Node, peer: Node, *, peer_is_dead: bool = False, was_open: b
 
 
 def plan_attach(local: Node, source: Node, seed: str, settings_differ: bool) -> Attachment:
-    """How to make the local server a replica of the source; seed is auto, never or always."""
+    """How to make the local server a replica of the source; seed is auto, never, always or ask."""
     refusal = _unfit_source(local, source)
     if refusal is not None:
         return refusal
@@ -242,7 +251,9 @@ def plan_attach(local: Node, source: Node, seed: str, settings_differ: bool) -> 
             f"{local.name} holds data ({', '.join(here.schemas) or 'no schemas'}) that do not come from {source.name}.",
             "Nothing was changed. To replace them by a copy of the source, say seed=always.",
         )
-    if not _still_there(here, there):
+    # MariaDB tells of it only whoever asks: a plan shows what the last attempt has heard.
+    heard = seed == ASK and attached and told is not None and told.io_errno in PURGED
+    if heard or not _still_there(here, there):
         return _with_seed(local, source, seed, f"{source.name} has purged binary logs that {local.name} still needs.")
     if attached and not settings_differ:
         return Attachment(START, f"{local.name} is told to replicate from {source.name}, but does not.")

@@ -62,8 +62,14 @@ STATUS = (
     "Rpl_semi_sync_slave_status",
 )
 
+# InnoDB tells when a transaction began in the zone of the machine, whatever zone sessions have.
+NOW_OF_INNODB = "CONVERT_TZ(NOW(6), @@session.time_zone, 'SYSTEM')"
+
 # What SHOW REPLICA STATUS calls it in new words; the old ones are derived (Source -> Master, Replica -> Slave).
 _NEW_TO_OLD = (("Source", "Master"), ("Replica", "Slave"))
+
+
+SHOW_VERSION = "SELECT VERSION() AS version, @@version_comment AS comment, @@performance_schema AS performance_schema"
 
 
 @dataclass(frozen=True)
@@ -72,15 +78,16 @@ class Dialect:
 
     engine: str
     version: Version
+    performance_schema: bool = True
 
     @classmethod
-    def of(cls, version: str, comment: str = "") -> Dialect:
-        """Recognise a server by what it says of itself."""
+    def of(cls, version: str, comment: str = "", performance_schema: bool = True) -> Dialect:
+        """Recognise a server by what it says of itself. performance_schema: whether it is on; its tables are empty otherwise."""
         match = _VERSION.match(version)
         if match is None:
             raise TandemError(f"{version[:60]!r} is not a version of MySQL or MariaDB.")
         engine = MARIADB if "mariadb" in (version + comment).lower() else MYSQL
-        return cls(engine, (int(match[1]), int(match[2]), int(match[3])))
+        return cls(engine, (int(match[1]), int(match[2]), int(match[3])), performance_schema)
 
     @property
     def series(self) -> str:
@@ -167,16 +174,33 @@ class Dialect:
         return next(((name, values[name]) for name in names if name in values), None)
 
     @property
+    def tablespaces(self) -> str:
+        """The table of information_schema that tells how large every file of InnoDB is."""
+        return "innodb_tablespaces" if self.engine == MYSQL and self.version >= (8, 0, 0) else "innodb_sys_tablespaces"
+
+    @property
+    def redo_size(self) -> str:
+        """Bytes of InnoDB's redo log, as an expression."""
+        if self.engine == MARIADB:
+            return "@@innodb_log_file_size"
+        return "@@innodb_redo_log_capacity" if self.version >= (8, 0, 30) else "@@innodb_log_file_size * @@innodb_log_files_in_group"
+
+    @property
+    def watched_threads(self) -> bool:
+        """MySQL: performance_schema.threads tells of all without a lock that everybody needs."""
+        return self.engine == MYSQL and self.performance_schema
+
+    @property
     def show_sessions(self) -> str:
         """Id, user, command, seconds, statement, whether a transaction is open and how many rows it has changed, of every session."""
         table = "information_schema.processlist"
-        if self.engine == MYSQL and self.version >= (8, 0, 22):
+        if self.engine == MYSQL and self.version >= (8, 0, 22) and self.performance_schema:
             table = "performance_schema.processlist"
         seconds = "p.time_ms / 1000" if self.engine == MARIADB else "p.time"
         return (
             f"SELECT p.id AS id, p.user AS user, p.command AS command, {seconds} AS seconds, p.info AS statement,"
             " x.trx_mysql_thread_id IS NOT NULL AS in_transaction,"
-            f" TIMESTAMPDIFF(MICROSECOND, x.trx_started, NOW(6)) / 1000000 AS transaction_seconds, x.trx_rows_modified AS modified FROM {table} p"
+            f" TIMESTAMPDIFF(MICROSECOND, x.trx_started, {NOW_OF_INNODB}) / 1000000 AS transaction_seconds, x.trx_rows_modified AS modified FROM {table} p"
             " LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = p.id"
             " WHERE p.command NOT LIKE 'Binlog Dump%' AND p.id <> CONNECTION_ID()"
         )

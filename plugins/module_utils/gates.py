@@ -9,7 +9,7 @@ import re
 import typing as t
 from dataclasses import asdict, dataclass
 
-from .decide import Node, follows
+from .decide import COPY_ANEW, Node, follows
 from .errors import Refused
 from .gtid import MYSQL, GtidSet
 from .state import Session
@@ -72,10 +72,10 @@ def of_switchover(seen: Seen, limits: Limits) -> list[Gate]:
     gates += [
         Gate("old-is-primary", old.server.writable, _open(old), f"{old.name} takes writes", "See playbooks/status.yml."),
         Gate("new-is-closed", not new.server.writable, _open(new), f"{new.name} is closed",
-             f"Two servers take writes. Close {new.name}: playbooks/fence.yml."),
+             f"Two servers take writes. Close {new.name}: playbooks/fence.yml." if old.server.writable else f"{new.name} has the role already."),
         *_replication(old, new, limits),
         *_fitness(old, new, seen, limits),
-        *_work(seen, limits),
+        *work(seen.sessions, seen.new_sessions, limits),
         *_traffic(seen),
         *_logins(seen),
         *_left_out(seen),
@@ -138,9 +138,11 @@ def _fitness(old: Node, new: Node, seen: Seen, limits: Limits) -> list[Gate]:
     ]  # fmt: skip
 
 
-def _work(seen: Seen, limits: Limits) -> list[Gate]:
-    long = [s for s in seen.sessions if (s.transaction_seconds or 0) > limits.max_transaction_seconds]
-    changing = [s for s in (*seen.sessions, *seen.new_sessions) if is_ddl(s.statement) and not s.idle]
+def work(sessions: t.Iterable[Session], new_sessions: t.Iterable[Session], limits: Limits) -> list[Gate]:
+    """What must not be broken off. sessions: of the old primary; new_sessions: of the new one."""
+    sessions = tuple(sessions)
+    long = [s for s in sessions if (s.transaction_seconds or 0) > limits.max_transaction_seconds]
+    changing = [s for s in (*sessions, *new_sessions) if is_ddl(s.statement) and not s.idle]
     return [
         Gate("no-long-transaction", not long, "; ".join(_session(s) for s in long) or "none",
              f"none older than {limits.max_transaction_seconds:g} s", "Let them end, or end them (KILL), or allow more."),
@@ -174,7 +176,7 @@ def _logins(seen: Seen) -> list[Gate]:
 def _left_out(seen: Seen) -> list[Gate]:
     return [
         Gate(f"filters-{name}", not found, "; ".join(found) or "none", f"{name} replicates everything, without a delay",
-             "Remove that from its configuration, and copy the replica anew: what was left out never arrived. See playbooks/check.yml.")
+             f"Remove that from its configuration, and {COPY_ANEW}. What was left out never arrived. See playbooks/check.yml.")
         for name, found in (seen.left_out or {}).items()
     ]  # fmt: skip
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from .connection import Connection, Endpoint, Row
 from .decide import Node
-from .dialect import Dialect
+from .dialect import NOW_OF_INNODB, SHOW_VERSION, Dialect
 from .errors import AccessDenied, StatementFailed, TandemError, Unreachable
 from .gtid import MARIADB
 from .machine import disk
@@ -160,8 +160,8 @@ class _Asking:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        row = connection.rows("SELECT VERSION() AS version, @@version_comment AS comment")[0]
-        self.say = Dialect.of(str(row["version"]), str(row["comment"]))
+        row = connection.rows(SHOW_VERSION)[0]
+        self.say = Dialect.of(str(row["version"]), str(row["comment"]), bool(row.get("performance_schema", True)))
         self.mariadb = self.say.engine == MARIADB
         self.unseen: dict[str, str] = {}
         limit = f"max_statement_time = {_PATIENCE}" if self.mariadb else f"max_execution_time = {1000 * _PATIENCE}"
@@ -190,6 +190,10 @@ class _Asking:
             found.update({name: str(row[name]) for name in ("binlog_do_db", "binlog_ignore_db") if row.get(name)})
         for row in self.rows(self.say.show_replica_status):
             found.update({f"replicate_{name}": str(row[f"replicate_{name}"]) for name in _FILTERS if row.get(f"replicate_{name}")})
+        if not self.mariadb and self.say.version >= (8, 0, 11):
+            # Those of a primary, which follows nobody yet; MariaDB has them as variables.
+            rows = self.rows("SELECT filter_name AS name, filter_rule AS rule FROM performance_schema.replication_applier_global_filters")
+            found.update({str(row["name"]).lower(): str(row["rule"]) for row in rows})
         return found
 
     def delay(self) -> int | None:
@@ -241,18 +245,18 @@ class _Asking:
 
     def threads(self) -> list[Row]:
         return self.rows(
-            "SELECT id, user, command, time AS seconds, LEFT(info, 200) AS info FROM information_schema.processlist"
-            if self.mariadb
-            else "SELECT processlist_id AS id, processlist_user AS user, processlist_command AS command,"
+            "SELECT processlist_id AS id, processlist_user AS user, processlist_command AS command,"
             " processlist_time AS seconds, LEFT(processlist_info, 200) AS info"
             " FROM performance_schema.threads WHERE processlist_id IS NOT NULL"
+            if self.say.watched_threads
+            else "SELECT id, user, command, time AS seconds, LEFT(info, 200) AS info FROM information_schema.processlist"
         )
 
     def transactions(self) -> tuple[Work, ...]:
         """Open transactions, the oldest first, without those that replication itself has open."""
         others = {row["id"]: row for row in self.threads()}
         rows = self.rows(
-            "SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS seconds,"
+            f"SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, {NOW_OF_INNODB}) AS seconds,"
             f" trx_rows_modified AS modified FROM information_schema.innodb_trx ORDER BY trx_started LIMIT {_MOST}"
         )
         found = []

@@ -69,6 +69,7 @@ class Plan:
     """Steps before the point of no return, the point itself, and steps after it.
 
     deadline: clock value until when the point must be reached; set it with :meth:`within`. Checked before every step. The nearest counts.
+    in_doubt: what to do when nobody can tell whether the point was reached.
     """
 
     before: t.Sequence[Step]
@@ -79,6 +80,7 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     deadline: float | None = None
     committed: bool = False
+    in_doubt: str = "Run the same runbook again."
     _name: str = ""
     _began: float = 0.0
     _pending: list[Step] = field(default_factory=list)
@@ -116,7 +118,7 @@ class Plan:
             self._do(Step("commit", "Point of no return", self.commit))
         except (TandemError, OSError) as error:
             if isinstance(error, InDoubt):
-                raise HalfDone(str(error), "Neither node takes writes until it is known. Run the same runbook again.") from error
+                raise HalfDone(str(error), f"Neither node takes writes until it is known. {self.in_doubt}") from error
             self._undo(error)
         self.committed = True
         for step in self.after:

@@ -15,10 +15,15 @@ from dataclasses import dataclass
 _TRUE = ("yes", "true", "1", "on", "y", "t")
 _FALSE = ("no", "false", "0", "off", "n", "f")
 
+_YES_OR_NO = {"yes", "no"}
+
 
 @dataclass(frozen=True)
 class Option:
-    """One variable. kind: text, node, number, yesno, file (written here), place (absolute path), or words (choices, commas between them if many)."""
+    """One variable. kind: text, said (text that is not empty), node, number, yesno, file (written here), place (absolute path), or words.
+
+    words: choices, commas between them if many; as they are written, but for yes and no.
+    """
 
     kind: str = "text"
     choices: tuple[str, ...] = ()
@@ -26,7 +31,8 @@ class Option:
     required: bool = False
 
 
-TEXT, NUMBER, YESNO, NODE, FILE = Option(), Option("number"), Option("yesno"), Option("node"), Option("file")
+TEXT, SAID, PLACE = Option(), Option("said"), Option("place")
+NUMBER, YESNO, NODE, FILE = Option("number"), Option("yesno"), Option("node"), Option("file")
 _DRIVERS = Option("words", ("read_only", "haproxy", "atlas", "grants"), many=True)
 _UNFENCE = Option("words", (*_DRIVERS.choices, "restore"), many=True)
 _PEER_IS = Option("words", ("dead", "unknown"))
@@ -52,11 +58,11 @@ RUNBOOKS: dict[str, dict[str, Option]] = {
     "fence": {**_FENCE, "drain": NUMBER},
     "unfence": {**_FENCE, "drivers": _UNFENCE, "peer_is": _PEER_IS},
     "backup": {
-        "from": NODE, "verify": Option("words", ("full", "quick")), "keep": NUMBER, "directory": TEXT,
-        "only": Option("words", ("binlogs",)), "fetch": Option("place"), "timeout": NUMBER, "report_file": FILE,
+        "from": NODE, "verify": Option("words", ("full", "quick")), "keep": NUMBER, "directory": PLACE,
+        "only": Option("words", ("binlogs",)), "fetch": PLACE, "timeout": NUMBER, "report_file": FILE,
     },
     "restore": {
-        "backup": TEXT, "point": TEXT, "until": TEXT, "on": NODE, "directory": TEXT, "scratch": Option("words", ("remove", *_TRUE, *_FALSE)),
+        "backup": SAID, "point": SAID, "until": SAID, "on": NODE, "directory": PLACE, "scratch": Option("words", ("remove", *_TRUE, *_FALSE)),
         "timeout": NUMBER, "report_file": FILE,
     },
     "rolling_update": {
@@ -68,6 +74,8 @@ RUNBOOKS: dict[str, dict[str, Option]] = {
     "leave_atlas": {"drain": NUMBER, "in_use": YESNO},
 }  # fmt: skip
 _ALWAYS = {"confirm": TEXT}
+# Where Ansible puts what is no NAME=VALUE, and forgets it.
+_RAW = "_raw_params"
 # What people say for it elsewhere.
 _MEANT = {
     "target": ("to", "node", "from"), "host": ("node", "to", "from", "on"), "server": ("node", "to", "from", "on"), "primary": ("to",),
@@ -92,7 +100,8 @@ def faults(runbooks: t.Sequence[str], said: t.Mapping[str, t.Any], nodes: t.Sequ
     """
     ours = [name for name in runbooks if name in RUNBOOKS]
     taken = known(runbooks)
-    found = [_unknown(name, taken) or _elsewhere(name, ours) for name in said if name not in taken]
+    found = [_no_name(str(said[_RAW]))] if _RAW in said else []
+    found += [_unknown(name, taken) or _elsewhere(name, ours) for name in said if name not in (*taken, _RAW)]
     for name, option in taken.items():
         if name in said:
             found.append(_value(name, said[name], option, nodes, writable))
@@ -105,6 +114,22 @@ def strangers(runbooks: t.Sequence[str], said: t.Iterable[str]) -> list[str]:
     """Names that nothing here looks at, as far as can be told, and that resemble nothing it does."""
     taken = known(runbooks)
     return sorted(name for name in said if name not in taken and "_" not in name and not _unknown(name, taken))
+
+
+def limited(runbooks: t.Sequence[str], said: t.Mapping[str, t.Any], nodes: t.Sequence[str], played: t.Collection[str]) -> str:
+    """Why --limit does not do here; empty where it does, or was not said. played: the hosts of this play, reached or not.
+
+    A backup, and a restore beside the server, are made on one node.
+    """
+    ours = [name for name in runbooks if name in RUNBOOKS]
+    beside = ours == ["restore"] and str(said.get("scratch", "no")).strip().lower() in ("remove", *_TRUE)
+    if not ours or ours == ["backup"] or beside or set(nodes) <= set(played):
+        return ""
+    return "Leave out --limit: a runbook needs both nodes. One that does not answer is told of."
+
+
+def _no_name(raw: str) -> str:
+    return f"{raw!r} is no NAME=VALUE. Write -e NAME=VALUE without blanks around =, and quote a value with blanks: -e point=\"'2026-11-21 10:00:00'\"."
 
 
 def _unknown(name: str, taken: t.Mapping[str, Option]) -> str:
@@ -121,9 +146,11 @@ def _elsewhere(name: str, ours: t.Sequence[str]) -> str:
 
 
 def _value(name: str, value: t.Any, option: Option, nodes: t.Sequence[str], writable: t.Callable[[str], str]) -> str:
-    text = str(value).strip()
+    text = "" if value is None else str(value).strip()
     if "{{" in text:
         return ""
+    if option.kind == "said" and not text:
+        return f"{name}: nothing was said. Leave it out, or say which."
     if option.kind == "node" and text not in nodes:
         return f"{name}: {text or 'nothing'} is no node of this pair. Name {' or '.join(nodes)}."
     if option.kind == "number" and not _is_number(text):
@@ -132,7 +159,7 @@ def _value(name: str, value: t.Any, option: Option, nodes: t.Sequence[str], writ
         return f"{name}: say yes or no, not {text or 'nothing'}."
     if option.kind == "words":
         words = [word.strip() for word in text.split(",")] if option.many else [text]
-        wrong = [word for word in words if word.lower() not in option.choices]
+        wrong = [word for word in words if word not in option.choices and not ({*option.choices} >= _YES_OR_NO and word.lower() in option.choices)]
         if wrong:
             shown = [word for word in option.choices if word not in (*_TRUE[1:], *_FALSE[1:])]
             return f"{name}: {wrong[0] or 'nothing'} is none of {', '.join(shown)}."

@@ -10,8 +10,9 @@ import typing as t
 import uuid
 from pathlib import Path
 
+from . import events
 from .connection import Connection, Endpoint, Row
-from .dialect import SCHEMA, STATUS, VARIABLES, Dialect
+from .dialect import SCHEMA, SHOW_VERSION, STATUS, VARIABLES, Dialect
 from .errors import AccessDenied, OperationFailed, StatementFailed, Unreachable
 from .gtid import MARIADB, MYSQL, GtidSet
 from .process import started
@@ -38,8 +39,8 @@ class Server:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._here = bool(connection.endpoint.socket)
-        row = connection.rows("SELECT VERSION() AS version, @@version_comment AS comment")[0]
-        self.dialect = Dialect.of(str(row["version"]), str(row["comment"]))
+        row = connection.rows(SHOW_VERSION)[0]
+        self.dialect = Dialect.of(str(row["version"]), str(row["comment"]), bool(row.get("performance_schema", True)))
 
     @classmethod
     def at(cls, endpoint: Endpoint) -> Server:
@@ -134,11 +135,11 @@ class Server:
 
     def _connected_replicas(self) -> tuple[str, ...]:
         rows = self._connection.rows(
-            "SELECT DISTINCT SUBSTRING_INDEX(host, ':', 1) AS host FROM information_schema.processlist"
-            " WHERE command LIKE 'Binlog Dump%'"
-            if self.dialect.engine == MARIADB
-            else "SELECT DISTINCT processlist_host AS host FROM performance_schema.threads"
+            "SELECT DISTINCT processlist_host AS host FROM performance_schema.threads"
             " WHERE processlist_command LIKE 'Binlog Dump%'"
+            if self.dialect.watched_threads
+            else "SELECT DISTINCT SUBSTRING_INDEX(host, ':', 1) AS host FROM information_schema.processlist"
+            " WHERE command LIKE 'Binlog Dump%'"
         )
         return tuple(sorted(str(row["host"]) for row in rows))
 
@@ -170,16 +171,11 @@ class Server:
 
     def data_size(self) -> int:
         """Bytes that a copy of this server needs, redo log and all: rather too much than too little."""
-        table, column = "innodb_tablespaces", "file_size"
-        if self.dialect.engine == MARIADB:
-            table = "innodb_sys_tablespaces"
-        tables = self._connection.value(f"SELECT SUM({column}) FROM information_schema.{table}")
+        tables = self._connection.value(f"SELECT SUM(file_size) FROM information_schema.{self.dialect.tablespaces}")
         others = self._connection.value(
             "SELECT SUM(data_length + index_length) FROM information_schema.tables WHERE engine <> 'InnoDB'"
         )
-        redo = self._connection.value(
-            "SELECT @@innodb_log_file_size" if self.dialect.engine == MARIADB else "SELECT @@innodb_redo_log_capacity"
-        )
+        redo = self._connection.value(f"SELECT {self.dialect.redo_size}")
         return int(tables or 0) + int(others or 0) + int(redo or 0)
 
     # What changes the role.
@@ -383,38 +379,25 @@ class Server:
 
     # Scheduled events: the primary runs them, and its replica does not.
 
-    def run_events(self) -> list[str]:
-        """Run the events that came by replication, each as its definer. Returns their names.
+    def events(self) -> dict[str, str]:
+        """Their status by name."""
+        return events.states(self._connection)
 
-        Replication tells the replica to leave them to this server.
-        """
-        return self._alter_events("'SLAVESIDE_DISABLED', 'REPLICA_SIDE_DISABLED'", "ENABLE")
+    def run_events(self, before: t.Mapping[str, str] | None = None) -> list[str]:
+        """Run those that came by replication. See events.run."""
+        return events.run(self._connection, before)
 
-    def leave_events(self) -> list[str]:
+    def leave_events(self) -> None:
         """Leave to the source what this server would run. A copy of a primary would. Not replicated."""
-        if not self._connection.rows("SELECT 1 AS found FROM information_schema.events WHERE status = 'ENABLED' LIMIT 1"):
-            return []
+        if "ENABLED" not in self.events().values():
+            return
         self.close_for_applications()
         self._run("SET SESSION sql_log_bin = 0")
         try:
-            return self._alter_events("'ENABLED'", self.dialect.leave_event)
+            events.leave(self._connection, self.dialect.leave_event)
         finally:
             self._run("SET SESSION sql_log_bin = 1")
             self.close_for_writes()
-
-    def _alter_events(self, states: str, end: str) -> list[str]:
-        rows = self._connection.rows(
-            "SELECT event_schema AS place, event_name AS name, definer AS definer FROM information_schema.events"
-            f" WHERE status IN ({states})"
-        )
-        names = []
-        for row in rows:
-            user, _at, host = str(row["definer"]).rpartition("@")
-            event = f"{_quoted(str(row['place']))}.{_quoted(str(row['name']))}"
-            # Without DEFINER it would become ours.
-            self._run(f"ALTER DEFINER = {_quoted(user)}@{_quoted(host)} EVENT {event} {end}")
-            names.append(f"{row['place']}.{row['name']}")
-        return names
 
     def apply_received(self, timeout: float, clock: t.Callable[[], float] = time.monotonic) -> None:
         """Wait until everything that was received has been applied."""
@@ -484,10 +467,6 @@ def _refuses(endpoint: Endpoint) -> bool:
         except OSError:
             return False
     return False
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
 
 
 def _on(value: t.Any) -> bool:

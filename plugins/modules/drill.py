@@ -116,12 +116,16 @@ def watch(params: dict[str, t.Any], config: HandConfig, dry_run: bool) -> dict[s
     if dry_run:
         return {"struck": found}
     struck: list[int] = []
+
+    def strike() -> None:
+        # Asked for anew: what ran three seconds ago may have been replaced.
+        struck.extend(fault.strike(params["fault"], fault.processes(fault.FAULTS[params["fault"]][0]), hold=params["hold"]))
+
     plan = watching.Plan(
         seconds=params["seconds"],
         moment=params["moment"],
         hold=params["hold"] if params["fault"] == "stop_database" else 0.0,
-        # Asked for anew: what ran three seconds ago may have been replaced.
-        act=(lambda: struck.extend(fault.strike(params["fault"], fault.processes(fault.FAULTS[params["fault"]][0])))) if params["victim"] else None,
+        act=strike if params["victim"] else None,
         undo=(lambda: fault.release(struck)) if params["fault"] == "stop_database" else (lambda: None),
     )
     seen = watching.watch(config.canary(), params["run"], config.node.name, params["page"], plan)

@@ -10,7 +10,8 @@ short_description: Refuse options of a runbook that make no sense
 version_added: 0.1.0
 description:
   - Looks at the variables given by C(-e) before a runbook touches anything. One that resembles an option without being one, a node
-    that is none of the pair, a number that is none, a word that is not known, and a report that could not be written are refused.
+    that is none of the pair, a number that is none, a word that is not known, what is no NAME=VALUE, and a report that could not be written are refused.
+  - Refuses C(--limit) where a runbook needs both nodes.
   - Knows the runbooks of this collection by the name of the playbook that is run.
   - Runs on the controller, once, and connects to nothing.
 author:

@@ -30,7 +30,9 @@ attributes:
     support: full
 options:
   replace:
-    description: If this server has extra transactions, save them and copy the primary over it. Otherwise that is refused.
+    description:
+      - If this server has extra transactions, save them and copy the primary over it. Otherwise that is refused.
+      - So is a copy over data whose missing transactions the primary has purged. A server without data is copied to in any case.
     type: bool
     default: false
   discard:
@@ -60,7 +62,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 way:
-  description: V(attach) or V(copy).
+  description: V(attach), or V(copy) where data are replaced.
   returned: success
   type: str
 reason:

@@ -14,7 +14,8 @@ def test_nobody_notices_and_nothing_is_lost(tmp_path: Path) -> None:
     old = primary()
     new = other(old)
     sql(old, "CREATE DEFINER = 'blog'@'localhost' EVENT IF NOT EXISTS tandem_tick ON SCHEDULE EVERY 1 DAY DO DO 1", "blog")
-    pair.wait("the event is on the replica", lambda: "SIDE_DISABLED" in event(new), 30)
+    sql(old, "DROP EVENT IF EXISTS tandem_off; CREATE EVENT tandem_off ON SCHEDULE EVERY 1 DAY DISABLE DO DO 1", "blog")
+    pair.wait("the events are on the replica", lambda: "SIDE_DISABLED" in event(new) and "SIDE_DISABLED" in event(new, "tandem_off"), 30)
     with pair.writing(old) as here, pair.writing(new) as there:
         done = must(playbook("switchover", confirm="yes", report_file=str(tmp_path / "report.json")))
     assert primary() == new
@@ -27,11 +28,12 @@ def test_nobody_notices_and_nothing_is_lost(tmp_path: Path) -> None:
     assert report["result"] == "done"
     assert done.says(f"switchover of {old} to {new}: done")
     assert event(new) == "ENABLED\tblog@localhost"
+    assert event(new, "tandem_off") == "DISABLED\troot@localhost"
     pair.wait("the old primary leaves the event to the new one", lambda: "SIDE_DISABLED" in event(old), 30)
 
 
-def event(node: str) -> str:
-    return sql(node, "SELECT status, definer FROM information_schema.events WHERE event_name = 'tandem_tick'")
+def event(node: str, name: str = "tandem_tick") -> str:
+    return sql(node, f"SELECT status, definer FROM information_schema.events WHERE event_name = '{name}'")
 
 
 def test_the_plan_changes_nothing() -> None:
@@ -202,6 +204,42 @@ def test_dead_between_the_two_commits_nobody_is_open_and_one_playbook_mends_it()
     with pair.writing(primary()) as written:
         pair.pass_some_writes(primary())
     assert written.failed == []
+    for node in pair.PAIR:
+        ssh(node, "rm -f /var/lib/tandem/journal/29991231*")
+
+
+WAITS = """
+import sys
+sys.path.insert(0, "/usr/local/lib/tandem/operations")
+from tandem_engine.hand.config import HandConfig
+from tandem_engine.operations.running import hands
+with hands(HandConfig.load()) as (old, new):
+    for hand in (old, new):
+        hand.call("begin", operation="29991231T000000Z-drill", kind="switchover", old=old.name, new=new.name)
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_controller_that_vanishes_occupies_nobody() -> None:
+    """Nothing is under way, so sshd has nothing to send whose answer it could miss."""
+    old = primary()
+    new = other(old)
+    ssh(old, "cat > /root/tandem-waits.py", WAITS)
+    engine = subprocess.Popen(pair.ssh_argv(old, "python3 /root/tandem-waits.py"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert engine.stdout is not None and engine.stdout.readline().strip() == "begun"
+    try:
+        assert _events(new) == "begin"
+        # The node that is asked, not the one that asks: the line of this test to that one has to stay.
+        pair.fault("cut", new, "inside")
+        try:
+            pair.wait("the other node is free", lambda: _events(new) == "end", 60)
+        finally:
+            pair.fault("heal", new, "inside")
+    finally:
+        engine.communicate(timeout=60)
+    pair.wait("the operation has ended on both nodes", lambda: _events(old) == "end", 60)
+    pair.wait_until_whole()
     for node in pair.PAIR:
         ssh(node, "rm -f /var/lib/tandem/journal/29991231*")
 

@@ -117,3 +117,9 @@ def test_what_a_server_did_before_is_kept(path: str) -> None:
     lists = [found for task in tasks for found in (*task.get("vars", {}).values(), task.get("tandem.lemp.files", {}).get("files")) if isinstance(found, list)]
     (kept,) = (entry.get("keep_former") for found in lists for entry in found if isinstance(entry, dict) and entry.get("path") == f"/etc/{path}")
     assert kept is True
+
+
+def test_the_firewall_sees_how_ansible_came_whatever_the_inventory_says_of_become() -> None:
+    """Without it the check against locking itself out sees nothing. ansible_become of an inventory counts for more than become of a task."""
+    probe = load(ROOT / "roles" / "firewall" / "tasks" / "preflight.yml")[0]
+    assert "SSH_CONNECTION" in str(probe) and probe["vars"]["ansible_become"] is False

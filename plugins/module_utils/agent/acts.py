@@ -9,6 +9,7 @@ A hand is kept ready on each node, because starting one takes longer than what i
 from __future__ import annotations
 
 import contextlib
+import time
 import typing as t
 from dataclasses import asdict, dataclass
 
@@ -32,6 +33,7 @@ _KILLED = 1.0
 _ATTACHED = 10.0
 _FOLLOWED = 0.5
 _COPIED = 7200.0
+_SILENT = 30.0
 
 
 class Errant(Refused):
@@ -62,6 +64,7 @@ class Acts:
         self._paths = {node: here, peer: there}
         self._ready: dict[str, HandClient] = {}
         self._executioner: HandClient | None = None
+        self._silent_since: float | None = None
 
     # Hands.
 
@@ -71,20 +74,31 @@ class Acts:
             if name not in self._ready:
                 with contextlib.suppress(TandemError):
                     self._ready[name] = self._greeted(name)
+        if self.node in self._ready:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = time.monotonic()
         if self._executioner is None:
             with contextlib.suppress(TandemError):
-                self._executioner = self._greeted(self.node)
+                self._executioner = self._greeted(self.node, same=False)
 
-    def _greeted(self, name: str) -> HandClient:
+    @property
+    def silent(self) -> bool:
+        """For a while the hand of this node has not answered, or has spoken something else. From any thread."""
+        since = self._silent_since
+        return since is not None and time.monotonic() - since >= _SILENT
+
+    def _greeted(self, name: str, same: bool = True) -> HandClient:
+        """same: it has to be of this version. Any can close: a node in the middle of an upgrade must be able to."""
         hand = HandClient(name, SocketLine(self._paths[name]))
         try:
-            hand.greet()
+            hand.greet(same)
         except BaseException:
             hand.close()
             raise
         return hand
 
-    def _take(self, name: str) -> HandClient:
+    def _take(self, name: str, same: bool = True) -> HandClient:
         """A hand of one's own. Raises HandLost."""
         ready = self._ready.pop(name, None)
         if ready is not None:
@@ -93,7 +107,7 @@ class Acts:
                 return ready
             except TandemError:
                 ready.close()
-        return self._greeted(name)
+        return self._greeted(name, same)
 
     def forget(self) -> None:
         """Close all that is ready."""
@@ -103,8 +117,8 @@ class Acts:
             self._executioner.close()
 
     @contextlib.contextmanager
-    def _hand(self, name: str) -> t.Iterator[HandClient]:
-        hand = self._take(name)
+    def _hand(self, name: str, same: bool = True) -> t.Iterator[HandClient]:
+        hand = self._take(name, same)
         try:
             yield hand
         finally:
@@ -127,7 +141,7 @@ class Acts:
 
     def close(self, seconds: float = _CLOSE) -> str:
         """Close this node's database, whatever else runs here. What is not closed after so many seconds is killed."""
-        with self._hand(self.node) as hand:
+        with self._hand(self.node, same=False) as hand:
             return str(hand.call("shut", seconds + 10, seconds=seconds)["how"])
 
     def kill(self) -> str:
@@ -139,7 +153,7 @@ class Acts:
         if ready is not None:
             with contextlib.suppress(TandemError), contextlib.closing(ready):
                 return str(ready.call("shut", _KILLED, seconds=0)["how"])
-        with contextlib.closing(self._greeted(self.node)) as hand:
+        with contextlib.closing(self._greeted(self.node, same=False)) as hand:
             return str(hand.call("shut", seconds=0)["how"])
 
     def end_atlas(self) -> str:

@@ -14,7 +14,6 @@ import math
 import time
 import typing as t
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 from ..errors import Refused, TandemError
 from ..hand import lock
@@ -22,6 +21,7 @@ from ..plan import Undone
 from . import orders, reading
 from .acts import Acts, Compared, Errant
 from .catching_up import CatchingUp
+from .ears import Ears
 from .journald import event
 from .machine import CLOSING, STAY, Decision, hold, settled, step, unkept
 from .model import Action, Database, Memory, Order, Running, Said, State, View, Witness
@@ -29,7 +29,7 @@ from .policy import Policy
 from .seen import Seen
 from .store import Store
 from .witness.keeper import Keeper
-from .words import heard, spoken
+from .words import spoken
 
 LOG = logging.getLogger("tandem.agent")
 # Seconds.
@@ -73,7 +73,7 @@ class Agent:
         store.reserve()
         self.decision: Decision | None = None
         self.addresses_away = False
-        self._peer: tuple[Said, float] | None = None
+        self._ears = Ears()
         self._peer_at = 0.0
         self._in_step_at: float | None = None
         self._peer_open_at = clock()  # the last beat that said that the peer's database may be open
@@ -99,7 +99,7 @@ class Agent:
         self._armed, self._armed_at = True, 0.0
         self._failed = self._went_alone = False
         self._ended_at, self._foreign_at = 0.0, -math.inf
-        self._complaint: tuple[Action, str] | None = None
+        self._complaint: tuple[Action, str, int] | None = None
         self._errant = self._lock_complaint = ""
         self.last_story: list[str] = []
 
@@ -112,15 +112,14 @@ class Agent:
 
     def peer_says(self, plain: t.Any) -> bool:
         """True when that is news. A beat that came late says nothing new."""
-        told = heard(plain)
-        if told is None or (self._peer is not None and told[1] <= self._peer[1]):
-            return False
-        before, self._peer = self._peer, told
-        return before is None or replace(before[0], echo=None) != replace(told[0], echo=None)
+        return self._ears.hear(plain)
 
     def peer_restarted(self) -> None:
-        """Its clock may have begun again: what it said before is not compared with what it says now."""
-        self._peer = None
+        self._ears.begin()
+
+    @property
+    def _peer(self) -> tuple[Said, float] | None:
+        return self._ears.newest
 
     # One step.
 
@@ -133,8 +132,7 @@ class Agent:
         decision = step(self.policy, self.memory, view)
         if not self._kept(decision.memory, now):
             decision = hold(self.policy, self.memory, view, decision)
-        if self._unkept_at is not None:
-            decision = unkept(decision)
+        decision = decision if self._unkept_at is None else unkept(decision)
         self._tell(decision)
         self.memory, self.decision = decision.memory, decision
         self._last_step = now
@@ -203,6 +201,7 @@ class Agent:
             held=self._held() and not self._lock_is_taken(),
             went_alone=self._went_alone,
             follows=seen.follows,
+            hands_silent=self._acts.silent,
             unanswered=seen.unanswered,
             atlas=seen.atlas,
         )
@@ -363,9 +362,8 @@ class Agent:
             self._submit(action, self._acts.replace)
 
     def _peer_alive(self) -> bool:
-        return self._peer is not None and self.decision is not None and any(
-            blocker.name == "primary asks" and blocker.met for blocker in self.decision.blockers
-        )
+        blockers = self.decision.blockers if self._peer is not None and self.decision is not None else ()
+        return any(blocker.name == "primary asks" and blocker.met for blocker in blockers)
 
     def _promote(self, peer_answers: bool, rows: list[dict[str, t.Any]]) -> str:
         report, story = self._acts.promote(peer_answers, rows, self._may_open)
@@ -394,10 +392,11 @@ class Agent:
         except TandemError as error:
             if isinstance(error, Errant):
                 self._errant = str(error)
-            if self._complaint != (action, str(error)):
+            complaint = (action, str(error), self.memory.term.epoch)  # each promotion has a term of its own, and is told of
+            if self._complaint != complaint:
                 LOG.error("%s: %s", action.value, error, extra=event("failed", action=action.value))
                 self._note("failed", {"action": action.value, "reason": str(error)})
-            self._complaint = (action, str(error))
+            self._complaint = complaint
             # Any other error may have come after the point of no return: whether it is open is seen, not guessed.
             self._failed = action in _OPENING and isinstance(error, (Refused, Undone))
             self._ended(action)

@@ -312,6 +312,9 @@ class Exec:
             )
         except (OSError, ValueError) as error:
             raise ChannelError(f"{self.argv[0]}: {getattr(error, 'strerror', None) or type(error).__name__}") from None
+        # Where memory runs out it goes first, not the agent.
+        with contextlib.suppress(OSError), open(f"/proc/{process.pid}/oom_score_adj", "w", encoding="ascii") as score:
+            score.write("1000")
         try:
             process.communicate(body, self.timeout)
         except subprocess.TimeoutExpired:

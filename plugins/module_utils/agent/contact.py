@@ -41,6 +41,12 @@ class Contact:
         return self.view.peer is not None and self.silence <= self.policy.contact_fresh
 
     @cached_property
+    def peer_is_mute(self) -> bool:
+        """Beats come, and nothing of an agent in them: the peer's could not start, or there is none."""
+        ages = [age for age in self.view.heard.values() if age is not None]
+        return self.view.peer is None and min(ages, default=math.inf) <= self.policy.contact_fresh
+
+    @cached_property
     def peer(self) -> Said:
         return self.view.peer or Said()
 

@@ -151,6 +151,12 @@ class Facts(Own, Persons):
         return self.peer_open or (self.heard and self.peer.database is Database.OPEN)
 
     @cached_property
+    def writes_here(self) -> bool:
+        """The own database takes writes. Of a primary's that is slow or cannot be asked nothing else is believed."""
+        primary = self.memory.state in OPEN_STATES - SEIZING - {State.OPERATION}
+        return self.database_open or (primary and not self.database_shut)
+
+    @cached_property
     def no_primary(self) -> bool:
         return not self.peer_open
 
@@ -170,6 +176,12 @@ class Facts(Own, Persons):
     def peer_ceded_unused(self) -> bool:
         """A replica whose server has ended cedes each term anew: only one that is in step ends that."""
         return self.acknowledged and self.peer_ceded and self.heard and self.peer.in_step
+
+    @cached_property
+    def peer_apart(self) -> bool:
+        """It should follow this primary and does not; what has an alarm of its own is left out, and what a person does."""
+        known = self.peer.state in (State.DIVERGED, State.OPERATION, State.PAUSED)
+        return self.memory.state is State.PRIMARY and self.heard and not self.peer.in_step and not known
 
     @cached_property
     def able_peer(self) -> bool:
@@ -196,6 +208,12 @@ class Facts(Own, Persons):
         return not forgotten if term.writer == self.policy.name else not term.solo
 
     @cached_property
+    def failed_lately(self) -> bool:
+        """A promotion: what made it fail is not over a moment later."""
+        failed = self.memory.failed_at
+        return failed is not None and self.view.now - failed < self.policy.promote_again
+
+    @cached_property
     def preconditions(self) -> list[Blocker]:
         """What every automatic promotion of this node needs."""
         term = self.memory.term
@@ -203,6 +221,9 @@ class Facts(Own, Persons):
             ("policy", self.policy.failover, AUTOMATIC, self.policy.failover == AUTOMATIC),
             ("pause", "paused" if self.paused else "none", "none", not self.paused),
             ("operation", self.view.running.value, "none", self.view.running in (Running.NONE, Running.FAILED)),
+            ("last promotion", "failed" if self.failed_lately else "none that failed", f"none that failed within {self.policy.promote_again:g} s",
+             not self.failed_lately),
+            ("own hands", "do not answer" if self.view.hands_silent else "answer", "answer", not self.view.hands_silent),
             ("own database", self.view.database.value, Database.CLOSED.value, self.database_closed),
             ("complete", f"term {term.epoch}: {term.writer or 'nobody'}{' alone' if term.solo else ''}",
              "every acknowledged write is here", self.complete),
@@ -366,7 +387,7 @@ class Facts(Own, Persons):
         if after is None or self.heard or self.paused or self.policy.failover != AUTOMATIC:
             return False
         alone = self.silence >= after and self.view.knock is False and self.gateway_ok and not self.policy.witness
-        return alone and self.database_closed and self.view.running is Running.NONE
+        return alone and self.database_closed and not self.failed_lately and self.view.running is Running.NONE
 
     @cached_property
     def resumes(self) -> bool:
@@ -443,7 +464,7 @@ class Facts(Own, Persons):
 
     @cached_property
     def person_says_open(self) -> bool:
-        return self.view.order is Order.OPEN and self.database_closed and not self.peer_writes
+        return self.view.order is Order.OPEN and self.database_closed and not self.peer_writes and not self.failed_lately
 
     @cached_property
     def person_says_rejoin(self) -> bool:

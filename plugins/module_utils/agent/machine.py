@@ -164,7 +164,9 @@ def _observe(policy: Policy, memory: Memory, view: View) -> Memory:
         in_step_since=_since(memory.in_step_since, view.in_step, now),
         out_of_step_since=_since(memory.out_of_step_since, not view.in_step, now),
         differ_since=_since(memory.differ_since, facts.policies_differ, now),
-        shut_since=_since(memory.shut_since, facts.heard and facts.peer.fenced and facts.database_shut, now),
+        apart_since=_since(memory.apart_since, facts.peer_apart, now),
+        mute_since=_since(memory.mute_since, facts.peer_is_mute, now),
+        nobody_since=_since(memory.nobody_since, not facts.writes_here and not facts.peer_writes, now),
     )
 
 
@@ -213,6 +215,8 @@ def _follow(policy: Policy, memory: Memory, view: View, row: Row) -> Memory:
             memory = replace(memory, together=False)
         if row.next is not State.CLOSED:
             memory = replace(memory, takeover=False)
+    if row.condition == "operation_failed":
+        memory = replace(memory, failed_at=view.now)
     if {Action.REJOIN, Action.REPLACE, Action.REARM, Action.FAILBACK} & set(row.actions):
         memory = replace(memory, tried_at=view.now)
     if Action.GO_ALONE in row.actions:
@@ -318,26 +322,35 @@ def _nothing_comes(facts: Facts) -> bool:
     return facts.view.knock is False or (since is not None and facts.view.now - since >= facts.policy.alarm_after)
 
 
+def _nobody(facts: Facts) -> bool:
+    """No database of the pair has been open for too long, as far as this node can know."""
+    memory, now, policy = facts.memory, facts.view.now, facts.policy
+    waited = now - memory.since
+    if memory.state is State.OPERATION:
+        return waited >= policy.alarm_held_after and facts.database_shut and not facts.peer_writes
+    if memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after:
+        return True
+    lasted = now - (now if memory.nobody_since is None else memory.nobody_since)
+    return lasted >= 2 * policy.alarm_after if facts.heard else lasted >= policy.alarm_after and _nothing_comes(facts)
+
+
 def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     """Names of what a person should know, as long as it is so."""
     memory, view, policy = facts.memory, facts.view, facts.policy
     waited = view.now - memory.since
     asked = view.now - (view.now if memory.started is None else memory.started)
-    nobody = memory.state in (State.CLOSED, State.ISOLATED) and waited >= policy.alarm_after
-    nobody = nobody or (memory.state in (State.REPLICA, State.PAUSED) and facts.silence >= policy.alarm_after and _nothing_comes(facts))
-    held = memory.state is State.OPERATION and waited >= policy.alarm_held_after
-    nobody = nobody or (held and facts.database_shut and not facts.peer_writes)
-    both_shut = memory.shut_since is not None and view.now - memory.shut_since >= 2 * policy.alarm_after
-    nobody = nobody or (both_shut and memory.state is not State.OPERATION)
     dead = not facts.heard and facts.silence >= policy.promote_after and view.knock is False
     waits = memory.state is State.ALONE and facts.commits_wait and waited >= policy.alone_after
     in_vain = view.now - (view.now if memory.unacknowledged_since is None else memory.unacknowledged_since)
     waits = waits or (memory.state is State.OPERATION and facts.database_open and facts.commits_wait and in_vain >= policy.alarm_after)
+    mute = memory.mute_since is not None and view.now - memory.mute_since >= policy.promote_after
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
     rows = [
         ("manual_failover_needed", manual and (facts.peer.takeover or dead)),
         ("database_stalled", facts.stalled_too_long),
-        ("peer_agent_silent", not facts.heard and view.knock is True and facts.silence >= policy.promote_after),
+        ("peer_agent_silent", mute or (not facts.heard and view.knock is True and facts.silence >= policy.promote_after)),
+        ("replica_not_in_step", memory.apart_since is not None and view.now - memory.apart_since >= 2 * policy.alarm_after),
+        ("hands_silent", view.hands_silent),
         # While a play gives both another one, the one node is a little ahead of the other.
         ("policies_differ", memory.differ_since is not None and view.now - memory.differ_since >= policy.alarm_after),
         ("diverged", memory.state is State.DIVERGED),
@@ -348,7 +361,7 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
         ("isolated", memory.state is State.ISOLATED),
         ("alone", memory.state is State.ALONE and not waits),
         ("writes_wait_for_the_replica", waits or (memory.state is State.GOING_ALONE and waited >= policy.alone_after)),
-        ("nobody_is_primary", nobody),
+        ("nobody_is_primary", _nobody(facts)),
         ("opened_by_somebody_else", rule == "opened_by_somebody"),
         ("witness_not_reachable", policy.witness and not view.witness.reachable and asked >= policy.start_wait),
     ]

@@ -46,7 +46,8 @@ Four things carry that:
 2. **The promise.** A closed node promises with every heartbeat: after your beat of that time I do not open before
    `promote_after`, unless you ask me to. The writer counts from when it *sent* that beat, by its own clock that also runs
    while the machine sleeps. It closes itself while the promise still holds. So delay, loss, one-way cuts and sleep make it
-   close earlier, never later.
+   close earlier, never later. The promise holds over a restart of the daemon: a new one waits for that long before it
+   opens, so where its first words echo nothing yet, the last echo of the former one counts on.
 3. **Ceding.** A node that says "go on without me" writes that to its disk first, and cannot take it back. Only a later
    term of the writer, in which the replica acknowledges again, ends it.
 4. **Evidence** where there is neither lease nor promise: the peer is silent on both networks and its machine has not answered

@@ -170,6 +170,7 @@ class View:
     both_masters: bool = False  # keepalived holds the addresses on both nodes, and that has lasted
     frozen: bool = False  # this process has just stood still for longer than evidence_fresh
     held: bool = False  # a fence or a restore holds this node, and no operation works on it
+    hands_silent: bool = False  # the hand of this node has not answered for a while
     went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
     follows: bool = False  # both threads of its replication from the peer run, however far behind it is
     unanswered: bool = False  # commits wait for a replica, and none has been answered for a while
@@ -204,7 +205,10 @@ class Memory:
     in_step_since: float | None = None
     out_of_step_since: float | None = None
     differ_since: float | None = None  # the policies
-    shut_since: float | None = None  # both databases, as the peer itself says
+    nobody_since: float | None = None  # the own database takes no writes, and no peer is heard whose does
+    apart_since: float | None = None  # the peer is heard beside this primary, and does not follow it
+    mute_since: float | None = None  # the peer's daemon is heard, and no agent in it
+    failed_at: float | None = None  # the last promotion that failed
     tried_at: float | None = None  # rejoin or rearm
     replaced_at: float | None = None
     alone_at: float | None = None  # GO_ALONE

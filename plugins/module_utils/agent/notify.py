@@ -176,8 +176,9 @@ def backoff(attempt: int) -> float:
 class _Worker:
     """One channel's queue and thread."""
 
-    def __init__(self, channel: Channel, delay: t.Callable[[int], float], give_up: float) -> None:
+    def __init__(self, channel: Channel, delay: t.Callable[[int], float], give_up: float, taken: t.Callable[[Message], None]) -> None:
         self.sent = self.failed = 0
+        self._taken = taken
         self._channel, self._delay, self._give_up = channel, delay, give_up
         self._queue: deque[tuple[Message, float]] = deque()
         self._changed = threading.Condition()
@@ -239,6 +240,7 @@ class _Worker:
                 complaint = f"a fault of the agent itself: {type(error).__name__}"  # its text may hold anything
             else:
                 self._say("", message)
+                self._taken(message)
                 return True
             self._say(complaint, message)
             with self._changed:
@@ -266,10 +268,12 @@ class Notifier:
         clock: t.Callable[[], float] = time.monotonic,
         delay: t.Callable[[int], float] = backoff,
         give_up: float = GIVE_UP,
+        taken: t.Callable[[Message], None] = lambda _message: None,
     ) -> None:
+        """taken: told of each message that a channel has taken, in that channel's thread."""
         self._me, self._clock = me, clock
         self._gate = gate or Gate()
-        self._workers = {channel.name: _Worker(channel, delay, give_up) for channel in channels}
+        self._workers = {channel.name: _Worker(channel, delay, give_up, taken) for channel in channels}
 
     def submit(self, event: Event, peer_alive: bool | None) -> bool:
         """Tell people, if it is this node's to tell. False: the peer does."""

@@ -62,6 +62,7 @@ class Policy:
     claim_wait: float = 3.0
     start_wait: float = 3.0  # for a first sign of the peer
     operation_wait: float = 660.0  # for a promotion; applying what was received may take that long
+    promote_again: float = 5.0  # after a promotion that has failed
     rejoin_every: float = 5.0
     replace_every: float = 60.0
     rearm_every: float = 10.0

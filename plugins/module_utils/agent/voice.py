@@ -14,10 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from . import metrics, page
 from .announced import Announced
-from .channels import Channel
+from .channels import Channel, Message
 from .history import History, Samples, merged, sample
 from .model import State
-from .notify import INFO, Event, Notifier, alarm_events
+from .notify import INFO, PROBLEM, Event, Notifier, alarm_events
 from .why import why
 
 _SAMPLE_EVERY = 10.0
@@ -42,9 +42,9 @@ class Voice:
         self.peer_history: list[dict[str, t.Any]] = []
         self.counters: dict[str, t.Any] = {"failovers": 0, "primary_changes": 0, "transitions": {}}
         self._writer = ""
-        self._notifier = Notifier(node, channels)
         self._announced = Announced(f"{directory}/alarms.json")
         self._announced.load()
+        self._notifier = Notifier(node, channels, taken=self._taken)
         # Told before this daemon was started, and not seen by it yet.
         self._unseen, self._began = set(self._announced.names), time.monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="telling")
@@ -75,6 +75,11 @@ class Voice:
             self._unseen.discard(name)
             for event in alarm_events(self.node, before, now, reason=str(details.get("reason", ""))):
                 self._notifier.submit(event, peer_alive)
+
+    def _taken(self, message: Message) -> None:
+        """In a channel's thread."""
+        if message["state"] != INFO:
+            self._announced.taken(message["kind"], message["state"] == PROBLEM)
 
     def writer(self, name: str) -> None:
         """Who may write now. The first one that is known is no change."""
@@ -127,8 +132,8 @@ class Voice:
         return None
 
     def close(self) -> None:
-        """The last words are written down."""
+        """The last words are said and written down."""
         self.history.record("stopped")
+        self._notifier.close(1.0)
         self._thread.submit(self._write, time.time())
         self._thread.shutdown(wait=True)
-        self._notifier.close(1.0)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ..decide import COPY_ANEW
 from ..gtid import MYSQL, GtidSet
 from .model import FAIL, PASS, UNKNOWN, WARN, Context, Finding, OnNode, OnPair, Rule, Seen, is_on, unseen
 
@@ -63,7 +64,7 @@ def _filters(_context: Context, seen: Seen) -> Finding:
         return Finding(PASS, "none", expected)
     names = ", ".join(sorted(seen.more.filters))
     reason = f"{seen.name} leaves data out of replication: the two servers will differ."
-    return Finding(FAIL, dict(seen.more.filters), expected, reason, f"Remove {names} from its configuration, and copy the replica anew.")
+    return Finding(FAIL, dict(seen.more.filters), expected, reason, f"Remove {names} from its configuration, restart it, and {COPY_ANEW}.")
 
 
 def _retention(context: Context, seen: Seen) -> Finding:

@@ -95,7 +95,7 @@ def _events(context: Context, seen: Seen) -> Finding | None:
         return Finding(FAIL if runs else WARN, enabled, expected, reason, "ALTER EVENT ... DISABLE ON SLAVE, on the replica.")
     if not replica and waiting:
         reason = f"{some(waiting)} came by replication, and since {seen.name} was promoted nobody runs it."
-        return Finding(WARN, waiting, expected, reason, "ALTER EVENT ... ENABLE, on the primary.")
+        return Finding(WARN, waiting, expected, reason, "ALTER EVENT ... ENABLE, on the primary; DISABLE for a one-time event that has run.")
     return Finding(PASS, expected, expected)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import typing as t
 from pathlib import Path
 
@@ -46,9 +47,11 @@ def processes(whose: str, proc: Path = Path("/proc")) -> list[int]:
     return sorted(found)
 
 
-def strike(fault: str, numbers: t.Sequence[int], send: t.Callable[[int, int], None] = os.kill) -> list[int]:
-    """Send the signal. Returns who got it. Raises Refused where there is nobody to break."""
+def strike(fault: str, numbers: t.Sequence[int], send: t.Callable[[int, int], None] = os.kill, hold: float = 0.0) -> list[int]:
+    """Send the signal. Returns who got it. Raises Refused where there is nobody to break. hold: seconds that somebody stands still at most."""
     whose, number = FAULTS[fault]
+    if number is signal.SIGSTOP and numbers:
+        _wake(numbers, hold)
     struck = []
     for one in numbers:
         try:
@@ -59,6 +62,14 @@ def strike(fault: str, numbers: t.Sequence[int], send: t.Callable[[int, int], No
     if not struck:
         raise Refused(f"No process of {whose} runs on this node: nothing was broken.", "Look at playbooks/status.yml first.")
     return struck
+
+
+def _wake(numbers: t.Sequence[int], seconds: float) -> None:
+    """Later, by a process of its own: a drill that is killed, or whose terminal goes away, leaves nobody standing still."""
+    subprocess.Popen(
+        ["/bin/sh", "-c", 'sleep "$1"; shift; kill -CONT "$@"', "sh", str(seconds), *map(str, numbers)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
 
 
 def release(numbers: t.Sequence[int], send: t.Callable[[int, int], None] = os.kill) -> None:

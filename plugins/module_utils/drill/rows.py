@@ -26,7 +26,7 @@ def rows(endpoint: Endpoint, run: str, remove: bool) -> dict[str, t.Any]:
     pattern = (f"{PREFIX}{run}-%",)
     with Connection(endpoint) as connection:
         present = [str(row["name"]) for row in connection.rows(f"SELECT name FROM {SCHEMA}.canary WHERE name LIKE %s", pattern)]
-        role = "replica" if int(connection.value("SELECT @@global.read_only")) else "primary"
+        role = "primary" if str(connection.value("SELECT @@GLOBAL.read_only")).upper() in ("0", "OFF") else "replica"
         if remove and role == "primary":
             connection.rows(f"DELETE FROM {SCHEMA}.canary WHERE name LIKE %s", pattern)
     return {"present": present, "role": role}

@@ -49,6 +49,7 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
     if ordered and not any(driver.sufficient for driver in ordered):
         raise Refused(f"{ordered[0].name} alone is no fence: some sessions go on writing.", "Add the driver read_only.")
     late: list[Driver] = []
+    made: list[str] = []
     for driver in ordered:
         was = driver.fenced()
         hold = was and isinstance(driver, ReadOnly) and driver.name not in record.read()
@@ -61,7 +62,12 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
         if dry_run:
             continue
         if not was:
-            _make(driver, record)
+            try:
+                _make(driver, record)
+            except TandemError as error:
+                _also_fenced(error, made)
+                raise
+            made.append(driver.name)
         elif hold:
             record.keep(driver.name, driver.plan())
         if driver.sufficient:
@@ -95,7 +101,15 @@ def _make(driver: Driver, record: Record) -> None:
                 "Run playbooks/unfence.yml when that is mended.",
             ) from error
         record.drop(driver.name)
-        raise OperationFailed(f"The fence by {driver.name} could not be made: {error}", "It was taken back.") from error
+        raise OperationFailed(f"The fence by {driver.name} could not be made: {error}", f"{driver.name} was taken back.") from error
+
+
+def _also_fenced(error: TandemError, made: t.Sequence[str]) -> None:
+    """A later one failed: those before it stand, and whoever reads the error has to know how they are taken away."""
+    if made:
+        error.remedy = " ".join(
+            filter(None, [error.remedy, f"Still fenced by {' and '.join(made)}: playbooks/unfence.yml, for the same node, with -e drivers={','.join(made)}."])
+        )
 
 
 def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:

@@ -147,11 +147,11 @@ class HandClient:
         self._received = b""
         self._lost_by = ""
 
-    def greet(self) -> dict[str, t.Any]:
-        """Wait until it is there, and see that it speaks the same. Raises Refused if it does not."""
+    def greet(self, same: bool = True) -> dict[str, t.Any]:
+        """Wait until it is there, and (same) see that it speaks the same. Raises Refused if it does not."""
         self.send("hello")
         seen = self.receive(_CONNECT)
-        if seen["protocol"] != PROTOCOL:
+        if same and seen["protocol"] != PROTOCOL:
             raise Refused(
                 f"{self.name} has another version of the collection (protocol {seen['protocol']}, here {PROTOCOL}).",
                 "Run playbooks/operations.yml on both nodes.",

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..connection import Connection, Endpoint
 from ..errors import TandemError
+from ..state import ServerState
 from .config import HandConfig
 
 _TIMEOUT = 2.0
@@ -107,3 +108,12 @@ def peer_open(config: HandConfig) -> bool | None:
             return str(connection.value("SELECT @@GLOBAL.read_only")).upper() in ("0", "OFF")
     except TandemError:
         return None
+
+
+def rows_of_replica(server: ServerState) -> list[dict[str, t.Any]]:
+    """The connection of the replica. A dead partner looks connected for slave_net_timeout, so it proves nothing alive."""
+    told = server.replication
+    if told is None:
+        return [{"path": "replication from it", "answer": "no source is set here", "alive": None}]
+    said = "connected, as of the last packet" if told.io_connected else told.io_error or "not connected"
+    return [{"path": f"replication from it ({told.source_host})", "answer": said, "alive": None if told.io_connected else False}]

@@ -20,7 +20,7 @@ _KEEP = 50
 
 BEGIN = "begin"  # with the request
 DOING = "doing"  # before an action
-COMMIT = "commit"  # from here on only forward
+COMMIT = "commit"  # from here on only forward; with the scheduled events of the old primary
 END = "end"  # done, undone or failed
 
 
@@ -99,6 +99,11 @@ class Journal:
     @property
     def committed(self) -> bool:
         return any(entry["event"] == COMMIT for entry in self.entries)
+
+    @property
+    def scheduled(self) -> dict[str, str] | None:
+        """The old primary's scheduled events, by name, with the status they had. None: it could not be asked."""
+        return next((entry.get("scheduled") for entry in self.entries if entry["event"] == COMMIT), None)
 
     @property
     def ended(self) -> bool:

@@ -44,6 +44,7 @@ class Node(t.Protocol):
     def watch_again(self, seconds: float = 5) -> None: ...
     def peer_open(self) -> bool | None: ...
     def resume_replication(self) -> None: ...
+    def run_events(self, before: dict[str, str] | None = None) -> list[str]: ...
     def start_unit(self) -> None: ...
     def atlas_online(self, addresses: list[str]) -> None: ...
 
@@ -199,6 +200,11 @@ def _forward(journal: Journal, node: Node, name: str, say: t.Callable[[str], Non
         say(f"sending connections to {request['new']}")
         _tell_proxy(say, lambda: node.point_at(request["new"], request["old"], _limit(journal)))
         _tell_proxy(say, node.watch_again)
+    if name == request["new"] and outcome == FINISHED:
+        try:
+            say(f"scheduled events: {', '.join(node.run_events(journal.scheduled)) or 'there are none'}")
+        except TandemError as error:
+            say(f"scheduled events do not run yet: {error}")
     return outcome
 
 

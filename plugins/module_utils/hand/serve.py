@@ -23,6 +23,7 @@ from .recover import recover
 _LOOKS = {
     "observe", "executed", "sessions", "traffic", "attached", "followed", "has_addresses", "wait_for", "limit", "prove_closed", "drain", "atlas_writers",
     "evidence", "logins", "left_out", "peer_open", "unit", "log_executed", "apply_received", "rescue_read", "health_agrees",
+    "events",
     # Rows of its own in a table that is there for that; it changes no role, and is done while one changes.
     "drill_watch", "drill_rows",
 }  # fmt: skip
@@ -118,7 +119,7 @@ class Hand:
         if name == "begin":
             return self._begin(str(arguments.pop("operation")), arguments)
         if name == "commit":
-            return self._begun().write(COMMIT)
+            return self._begun().write(COMMIT, arguments)
         if name == "end":
             return self._begun().write(END, arguments)
         if name in _LOOKS or name in _FENCES or name in _MENDS:

@@ -31,7 +31,7 @@ from .links import Reference
 from .model import Database, Raw
 from .places import disks, held
 from .tasks import optional
-from .vrrp import BothMasters, Change, Vrrp
+from .vrrp import MASTER, BothMasters, Change, Vrrp
 
 LOG = logging.getLogger("tandem.agent")
 # By how many pings the service address may be behind the node's own: both are sent at once, and are late together.
@@ -108,6 +108,7 @@ class Agency:
         self._address = self._make_address_ping(outside) if outside else None
         self.vrrp = Vrrp(settings.vrrp_fifo, self._vrrp_changed) if settings.vrrp_fifo else None
         self._vrrp_looked = -math.inf
+        self._holds = False  # an address, where keepalived has said nothing yet: it says only what changes
         self._both_masters = BothMasters()
         self._peer_vrrp: str | None = None
 
@@ -161,7 +162,12 @@ class Agency:
         return self.agent.peer_says(self.peer_agent)
 
     def says(self) -> dict[str, t.Any]:
-        return {"agent": self.agent.says(), **({"vrrp": self.vrrp.state} if self.vrrp and self.vrrp.state else {})}
+        return {"agent": self.agent.says(), **({"vrrp": self.vrrp_state} if self.vrrp_state else {})}
+
+    @property
+    def vrrp_state(self) -> str | None:
+        """As keepalived said last. A daemon that has just begun goes by the addresses."""
+        return (self.vrrp.state if self.vrrp else None) or (MASTER if self._holds else None)
 
     @property
     def age(self) -> float | None:
@@ -176,6 +182,7 @@ class Agency:
         if self.vrrp is not None and clock() - self._vrrp_looked >= VRRP_EVERY:
             self._vrrp_looked = clock()
             self.vrrp.look()
+            self._holds = self.vrrp.state is None and any(held(self._addresses).values())
         if self._steps_left <= 0 or not self._nothing_happens():
             self.step()
         self._steps_left -= 1
@@ -226,7 +233,7 @@ class Agency:
             knock=self._eyes.knocks(),
             gateway=gateway,
             address_here=self._address_here(now, gateway),
-            both_masters=self._both_masters.seen(self.vrrp.state if self.vrrp else None, self._peer_vrrp if self._eyes.peer_lives() else None, now),
+            both_masters=self._both_masters.seen(self.vrrp_state, self._peer_vrrp if self._eyes.peer_lives() else None, now),
             atlas=self._eyes.atlas_alarms(),
         )
 

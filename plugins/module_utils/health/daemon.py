@@ -89,6 +89,7 @@ class Daemon:
         self._announced: tuple[t.Any, ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._database_process = ProcessWatch(self._database_died)
+        self.agent_problem = ""  # why there is none
         self.agency = self._make_agency()
         self.atlas = self._make_atlas()
 
@@ -99,7 +100,8 @@ class Daemon:
         try:
             return Agency(self.config, self.config.agent, self)
         except (OSError, ValueError) as error:
-            LOG.error("no agent: %s cannot be used: %s", self.config.agent.directory, error)
+            self.agent_problem = f"{self.config.agent.directory} cannot be used: {error}"
+            LOG.error("no agent: %s", self.agent_problem)
             return None
 
     def _make_atlas(self) -> AtlasKeeper | None:
@@ -200,7 +202,7 @@ class Daemon:
                 "rejected": dict(self.conversation.rejected),
             },
             **({"atlas": self.atlas.status()} if self.atlas else {}),
-            **(self.agency.status() if self.agency else {}),
+            **(self.agency.status() if self.agency else {"agent_problem": self.agent_problem} if self.agent_problem else {}),
         }
 
     def page(self, path: str) -> tuple[str, str, t.Mapping[str, str]] | None:

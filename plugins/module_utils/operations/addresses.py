@@ -13,6 +13,7 @@ from ..hand.client import HandClient
 from ..hand.journal import new_name
 from .switchover import VIP_WAIT, Report, Switchover, Wish
 
+NOTHING = "nothing to do"
 _TITLE = "Addresses on {}"
 
 
@@ -29,7 +30,7 @@ class AddressMove:
         if not old["holds_any_vip"]:
             if not new["holds_vips"]:
                 self.report.warnings.append(f"{self.new.name} does not hold all addresses, and {self.old.name} holds none that it could give.")
-            self.report.result = "nothing to do"
+            self.report.result = NOTHING
             return False
         gates = [_role(self.new.name, new["server"], True), _role(self.old.name, old["server"], False)]
         self.report.gates = [gate.as_dict() for gate in gates]
@@ -86,14 +87,20 @@ def operation_for(here: HandClient, there: HandClient, wanted: str, wish: Wish) 
     here: the hand of the node on which this runs. Raises Refused where that shall be the primary and is not.
     """
     old, new = (there, here) if wanted == here.name else (here, there)
+    operation = between(old, new, wish)
+    if wanted == here.name and isinstance(operation, Switchover) and operation.report.result != NOTHING:
+        raise Refused(f"{wanted} is this node.", "Run this on the present primary.")
+    return operation
+
+
+def between(old: HandClient, new: HandClient, wish: Wish) -> Switchover | AddressMove:
+    """The same, from wherever it runs."""
     is_there = new.call("observe")["server"]["writable"] and not old.call("observe")["server"]["writable"]
     if is_there and wish.move_vips:
         return AddressMove(old, new)
-    if not is_there and wanted == here.name:
-        raise Refused(f"{wanted} is this node.", "Run this on the present primary.")
     operation = Switchover(old, new, wish)
     if is_there:
-        operation.report.result = "nothing to do"
+        operation.report.result = NOTHING
     return operation
 
 

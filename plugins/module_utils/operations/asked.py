@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .. import bounds
 from ..login import endpoint_here, endpoint_there
 from ..runner import Runner, Service
 from ..seed.mariadb import Donor
@@ -30,7 +31,8 @@ REPLICA_OPTIONS: dict[str, t.Any] = {
 
 
 def local_of(params: t.Mapping[str, t.Any], say: t.Callable[[str], None]) -> Local:
-    """The server of this machine. say: where progress goes."""
+    """The server of this machine. say: where progress goes. Raises Refused."""
+    bounds.require(params, seed_timeout=(1, bounds.LONG))
     runner = Runner()
     service = params["service"]
     if not service:

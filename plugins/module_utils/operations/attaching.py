@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ..connection import Endpoint
-from ..decide import CONFIGURE, NOTHING, REFUSE, SEED, START, Attachment, Node, extra, plan_attach
+from ..decide import ASK, CONFIGURE, NOTHING, PURGED, REFUSE, SEED, START, Attachment, Node, extra, plan_attach
 from ..errors import OperationFailed, Refused, TandemError, Unreachable
 from ..gates import errant_of
 from ..gtid import MARIADB, MYSQL, GtidSet
@@ -23,11 +23,10 @@ from ..server import Server, look
 from ..state import RUNNING, STOPPED, Replication, ServerState
 from .opening import Outcome, role_of
 
-# The source has purged what the replica asks for; each server has its own number for it.
-_PURGED = (1236, 13114)
 _DENIED = (1045, 1698)
 _POLL = 0.2
 _START_TIMEOUT = 60.0
+_ASKS = "Run playbooks/rejoin.yml (again): it shows the plan, and asks before it copies the primary over these data."
 GO_BACK = "go back to the data from before an interrupted copy"
 
 
@@ -96,8 +95,16 @@ class Local:
             server.close()
 
 
+def copies(source: Source) -> str:
+    """The step that replaces all data."""
+    return f"copy all data from {source.name}"
+
+
 def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome:
-    """Attach; the outcome says what it took. Raises Refused with everything as it was."""
+    """Attach; the outcome says what it took. Raises Refused with everything as it was.
+
+    seed: auto, never, always, or ask: the plan tells of a copy, and it is made only when it was asked for.
+    """
     directory = DataDirectory(local.datadir)
     taken_up = take_up(local, source, directory, dry_run=dry_run)
     if not dry_run:
@@ -109,6 +116,8 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
     plan = plan_attach(node, there, seed, source.differs(here.replication, password))
     if plan.action == REFUSE:
         raise Refused(plan.reason, plan.remedy)
+    if plan.action == SEED and seed == ASK and not dry_run:
+        raise Refused(f"{plan.reason} Nothing was replaced.", _ASKS)
     outcome = Outcome(role_of(here), _wanted(here, source), taken_up, plan.reason)
     if plan.action == NOTHING:
         outcome.actions += _straighten(local, here, dry_run=dry_run)
@@ -125,6 +134,8 @@ def attach(local: Local, source: Source, seed: str, *, dry_run: bool) -> Outcome
         try:
             _follow(local, source, here, configure=plan.action == CONFIGURE)
         except _Purged as error:
+            if seed == ASK:
+                raise OperationFailed(f"{error} Nothing was replaced.", _ASKS) from None
             if seed == "never":
                 raise OperationFailed(str(error), f"Copying {source.name} is forbidden by seed=never.") from None
             outcome.actions.append(f"copy all data from {source.name}, which has purged the binary logs needed here")
@@ -170,7 +181,7 @@ def _steps(plan: Attachment, here: ServerState, source: Source) -> list[str]:
     if here.writable:
         steps.append("close for writes")
     if plan.action == SEED:
-        steps.append(f"copy all data from {source.name}")
+        steps.append(copies(source))
     if plan.action in (SEED, CONFIGURE):
         steps.append(f"replicate from {source.name} as {source.user}")
     if plan.action == START:
@@ -225,7 +236,7 @@ def _wait_until_healthy(local: Local, server: Server, source: Source) -> None:
             raise OperationFailed(f"{local.name} forgot its source while it was started.", "Run this again.")
         if told.healthy:
             return
-        if told.io_errno in _PURGED:
+        if told.io_errno in PURGED:
             raise _Purged(f"{source.name} has purged binary logs that {local.name} needs: {told.io_error}")
         if told.io_errno in _DENIED:
             raise OperationFailed(

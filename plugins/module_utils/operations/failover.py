@@ -21,6 +21,7 @@ from ..gates import Gate, Limits, SeenAlone, not_fenced, of_failover, require
 from ..gtid import GtidSet
 from ..hand.client import HandClient, HandLost, local_command, peer_command
 from ..hand.config import HandConfig
+from ..hand.evidence import rows_of_replica
 from ..hand.journal import new_name
 from ..plan import InDoubt, Plan, Step, Undone
 from ..state import RUNNING, STOPPED, UNKNOWN, ServerState
@@ -89,12 +90,12 @@ class Failover:
     ) -> None:
         self.new, self.old, self.old_name, self.wish, self.why = new, old, old_name, wish, why
         self.clock = clock
-        self.report = Report(operation=new_name(),
-                             old=old_name, new=new.name)  # fmt: skip
+        self.report = Report(operation=new_name(), old=old_name, new=new.name)
         self._seen: SeenAlone | None = None
         self._unit: dict[str, t.Any] = {}
         self._old_observed: dict[str, t.Any] = {}
         self._new_observed: dict[str, t.Any] = {}
+        self._scheduled: dict[str, str] | None = None
         self.stopped_unit = False
         self.plan = self._make_plan()
 
@@ -109,7 +110,7 @@ class Failover:
         rows = self.wish.evidence
         if rows is None:
             rows = self.new.call("evidence", _EVIDENCE, outside=self.wish.outside)
-        self.report.evidence = [*self._rows_of_old(old), *rows, *_rows_of_replica(new.server)]
+        self.report.evidence = [*self._rows_of_old(old), *rows, *rows_of_replica(new.server)]
         self._seen = SeenAlone(new, self.old_name, tuple(self.report.evidence), old, known, reason, self._new_observed["disk_free"])
         gates = of_failover(
             self._seen,
@@ -272,6 +273,7 @@ class Failover:
         seen = self._observed_old()
         if seen is None or self.old is None:
             return "declared dead"
+        self._scheduled = running.scheduled(self.old, self.plan.warn) if seen.running else None
         if seen.writable:
             self.old.call("kill_sessions", seconds=0.05)
             return str(self.old.call("close")["reason"])
@@ -402,7 +404,7 @@ class Failover:
         if self.old is not None:
             self.old.call("commit")
         try:
-            self.new.call("commit")
+            self.new.call("commit", scheduled=self._scheduled)
         except HandLost as error:
             raise InDoubt(f"{self.new.name} was lost at the point of no return: {error}") from error
 
@@ -428,7 +430,10 @@ class Failover:
         self.new.call("forget_source", 60)
 
     def _events(self) -> str:
-        return ", ".join(self.new.call("run_events")) or "there are none"
+        said = ", ".join(self.new.call("run_events", before=self._scheduled))
+        if said and self._scheduled is None:
+            self.plan.warn(f"Scheduled events on {self.new.name} now: {said}. One that was switched off on {self.old_name} cannot be told from the others.")
+        return said or "there are none"
 
     def _vips(self) -> str:
         if not self.wish.move_vips:
@@ -451,15 +456,6 @@ class Failover:
                     hand.call(what, 15)
                 except TandemError as error:
                     self.plan.warnings.append(f"The health checks of {hand.name}: {error}")
-
-
-def _rows_of_replica(server: ServerState) -> list[dict[str, t.Any]]:
-    """The connection of the replica. A dead partner looks connected for slave_net_timeout, so it proves nothing alive."""
-    told = server.replication
-    if told is None:
-        return [{"path": "replication from it", "answer": "no source is set here", "alive": None}]
-    said = "connected, as of the last packet" if told.io_connected else told.io_error or "not connected"
-    return [{"path": f"replication from it ({told.source_host})", "answer": said, "alive": None if told.io_connected else False}]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import contextlib
 import typing as t
 from dataclasses import dataclass, field
 
-from ..decide import Node
+from ..decide import ASK, Node
 from ..errant import Saved, save
 from ..errors import Refused, TandemError
 from ..gates import errant_of
@@ -17,7 +17,7 @@ from ..gtid import MARIADB, GtidSet
 from ..seed.datadir import DataDirectory
 from ..server import Server, look
 from ..state import STOPPED, ServerState
-from .attaching import GO_BACK, Local, Source, as_data, attach, require_copyable, take_up
+from .attaching import GO_BACK, Local, Source, as_data, attach, copies, require_copyable, take_up
 
 # Ways back.
 ATTACH = "attach"
@@ -48,7 +48,7 @@ def rejoin(
 ) -> Rejoined:
     """Raises Refused with all data as they were.
 
-    replace: extra transactions may be saved and replaced by a copy. discard: also where they cannot be saved.
+    replace: data may be replaced by a copy, extra transactions saved first. discard: also where they cannot be saved.
     arm: the primary waits for its replica again. Where an agent looks after the pair, it does that itself once the replica is in step.
     """
     directory = DataDirectory(local.datadir)
@@ -71,8 +71,9 @@ def rejoin(
         )
     errant = _errant(local, source, here, there)
     if not errant:
-        outcome = attach(local, source, "auto", dry_run=dry_run)
-        rejoined = Rejoined(ATTACH, outcome.reason, actions=[*actions, *outcome.actions], warnings=outcome.warnings)
+        outcome = attach(local, source, "auto" if replace or here.virgin else ASK, dry_run=dry_run)
+        way = COPY if copies(source) in outcome.actions and not here.virgin else ATTACH
+        rejoined = Rejoined(way, outcome.reason, actions=[*actions, *outcome.actions], warnings=outcome.warnings)
     else:
         rejoined = Rejoined(
             COPY,

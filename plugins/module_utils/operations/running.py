@@ -11,7 +11,7 @@ import typing as t
 from ..atlas.admin import AT_WORK, OFFLINE, RW, Admin
 from ..atlas.wire import Endpoint
 from ..errors import TandemError
-from ..hand.client import HandClient, local_command, peer_command
+from ..hand.client import HandClient, HandLost, local_command, peer_command
 from ..hand.config import HandConfig
 from ..hand.priority import go_first
 
@@ -30,6 +30,17 @@ def hands(config: HandConfig) -> t.Iterator[tuple[HandClient, HandClient]]:
         # The peer first: when both have to recover, the old primary (mostly here) is told last what the other one does.
         there.close()
         here.close()
+
+
+def scheduled(old: HandClient, warn: t.Callable[[str], None]) -> dict[str, str] | None:
+    """Status of the old primary's scheduled events by name; None: it does not say, which is warned of. Raises HandLost."""
+    try:
+        return t.cast("dict[str, str]", old.call("events"))
+    except HandLost:
+        raise
+    except TandemError as error:
+        warn(f"Which scheduled events are switched off on {old.name} is not known: {error}")
+        return None
 
 
 def offline_writers(config: HandConfig, new: str) -> list[str]:

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 
 from ..decide import Node
 from ..errors import NotYet, OperationFailed, TandemError
-from ..gates import Gate, Limits, Seen, not_fenced, of_switchover, require
+from ..gates import Gate, Limits, Seen, not_fenced, of_switchover, require, work
 from ..hand.client import HandClient, HandLost, both
 from ..hand.journal import new_name
 from ..plan import InDoubt, Plan, Step, Undone
 from ..state import ServerState, Session
+from .running import scheduled
 
 # Seconds.
 _CATCH_UP = 60.0
@@ -94,6 +95,7 @@ class Switchover:
         self.report = Report(operation=new_name(),
                              old=old.name, new=new.name)  # fmt: skip
         self._writers: dict[str, list[str]] = {}
+        self._scheduled: dict[str, str] | None = None
         self._held_at = 0.0
         self._limit = 0
         self._follows = self._told = self._ahead = False
@@ -213,6 +215,7 @@ class Switchover:
             before=[
                 Step("presync", f"{new} applies what {old} has written so far", self._presync),
                 Step("ahead", f"{old} connects to {new}", self._follow_ahead, self._follow_nobody),
+                Step("work", "Nothing long has begun meanwhile", self._look_again),
                 # Before what holds: taken back after it, when its writer, which is the proxy, serves again.
                 *self._with_atlas(Step("atlas-offline", "Every Atlas sends its writer nobody new", self._atlas_offline, self._atlas_online)),
                 Step("prepare", "Get ready to hold new connections", self._prepare, self._let_through),
@@ -231,6 +234,7 @@ class Switchover:
                 Step("events", f"{new} runs the scheduled events", self._events, essential=False),
             ],
             clock=self.clock,
+            in_doubt="playbooks/database.yml opens the right one when both answer; repeating this would be refused.",
         )
 
     def _with_atlas(self, step: Step) -> list[Step]:
@@ -306,6 +310,14 @@ class Switchover:
             self.plan.warn(f"{self.new.name} may still send to {self.old.name}: {error}")
         self.old.call("forget_source")
 
+    def _look_again(self) -> None:
+        """Replication may have taken a minute to come close: what has begun since is not broken off either."""
+        self._scheduled = scheduled(self.old, self.plan.warn)
+        old, new = ([Session(**session) for session in seen] for seen in both(self.old, self.new, "sessions"))
+        closed = [str(gate) for gate in work(old, new, self.wish.limits) if not gate.passed]
+        if closed:
+            raise OperationFailed(f"It has begun meanwhile: {' '.join(closed)}", "Nobody had to wait yet. Run this again.")
+
     def _prepare(self) -> None:
         both(self.old, self.new, "prepare_hold", limit=self._limit)
 
@@ -371,7 +383,7 @@ class Switchover:
         # With all their patience: the new one has just answered, and a slow disk must not leave it in doubt who opens.
         self.old.call("commit")
         try:
-            self.new.call("commit")
+            self.new.call("commit", scheduled=self._scheduled)
         except HandLost as error:
             raise InDoubt(f"{self.new.name} was lost at the point of no return: {error}") from error
 
@@ -420,7 +432,7 @@ class Switchover:
             self.old.call("settle")
 
     def _events(self) -> str:
-        return ", ".join(self.new.call("run_events")) or "there are none"
+        return ", ".join(self.new.call("run_events", before=self._scheduled)) or "there are none"
 
     # Afterwards.
 

@@ -38,7 +38,7 @@ class Problem(NamedTuple):
 
 def problems(pair: Pair) -> list[Problem]:
     """Find everything that is wrong, the worst first."""
-    found = [*_traffic(pair), *_roles(pair)]
+    found = [*_silence(pair), *_traffic(pair), *_roles(pair)]
     for node in pair.nodes:
         found += _unasked(node) if node.seen is None else _node(pair, node)
     return sorted(dict.fromkeys(found), key=lambda problem: -problem.state)
@@ -59,6 +59,12 @@ def _down(text: str) -> Problem:
 
 def _unasked(node: Node) -> list[Problem]:
     return [_degraded(f"{node.name} cannot be reached: {node.reason or 'no answer'}.")]
+
+
+def _silence(pair: Pair) -> Iterator[Problem]:
+    """With neither node reachable nobody is known to serve, and whoever waits for an alarm has to hear of that."""
+    if len(pair.unknown()) == len(pair.nodes):
+        yield _down("No node can be reached from here: nobody is known to serve. Look at the network of this machine first, then at both nodes.")
 
 
 def _traffic(pair: Pair) -> Iterator[Problem]:
@@ -92,15 +98,22 @@ def _roles(pair: Pair) -> Iterator[Problem]:
     if len(primaries) > 1:
         both = " and ".join(node.name for node in primaries)
         yield _down(f"The databases of {both} both take writes. Close one before their data part.")
-    doubtful = [node.name for node in pair.nodes if node.role is None]
+    doubtful = [node for node in pair.nodes if node.role is None]
     if not primaries and doubtful:
-        lost = " and ".join(doubtful)
-        yield _degraded(
-            f"No database is known to take writes; nothing is known of that of {lost}. Mend: power {lost} on, then run"
-            " playbooks/database.yml. If it stays off: playbooks/failover.yml -e peer_is=dead."
-        )
+        lost = " and ".join(node.name for node in doubtful)
+        mend = " ".join(_known_again(node, alone=len(doubtful) == 1) for node in doubtful)
+        yield _degraded(f"No database is known to take writes; nothing is known of that of {lost}. Mend: {mend}")
     elif not primaries:
         yield _degraded(f"No database takes writes: pages can be read, not changed. {PRIMARY_HOWTO}")
+
+
+def _known_again(node: Node, *, alone: bool) -> str:
+    """How to learn what its database is. alone: the other one is known, so a failover to it can be spoken of."""
+    if node.seen is None:
+        last = " If it stays off: playbooks/failover.yml -e peer_is=dead." if alone else ""
+        return f"power {node.name} on, then run playbooks/database.yml.{last}"
+    last = " If that does not start: playbooks/failover.yml." if alone else ""
+    return f"start what has stopped on {node.name} (systemctl status mariadb mysql tandem-health), then run playbooks/database.yml.{last}"
 
 
 def _node(pair: Pair, node: Node) -> Iterator[Problem]:

@@ -29,7 +29,7 @@ from tandem_engine.errors import Refused, TandemError  # noqa: E402
 from tandem_engine.fence import here as fences  # noqa: E402
 from tandem_engine.hand.client import HandClient, peer_command  # noqa: E402
 from tandem_engine.hand.config import HandConfig  # noqa: E402
-from tandem_engine.operations import failover, running, switchover  # noqa: E402
+from tandem_engine.operations import addresses, failover, running, switchover  # noqa: E402
 
 DIRECTORY = "/var/lib/tandem-health"
 URL = "http://127.0.0.1:9200"
@@ -54,6 +54,8 @@ def status() -> dict:
 
 def agent_of(seen: dict) -> dict:
     """Its agent's part. Raises Refused where it has none."""
+    if seen.get("agent_problem"):
+        raise Refused(f"The agent of this node could not start: {seen['agent_problem']}", "Mend that, then: systemctl restart tandem-health")
     if not seen.get("agent"):
         raise Refused("No agent runs on this node.",
                       "Set tandem_failover to automatic or manual, then run site.yml; if it is set, see journalctl -u tandem-health.")  # fmt: skip
@@ -209,7 +211,7 @@ def switch_over(args: argparse.Namespace) -> int:
         raise Refused(f"{target} is not one of {config.node.name}, {config.peer.name}.", "Nothing was changed.")
     with running.hands(config) as (here, there):
         old, new = (here, there) if target == config.peer.name else (there, here)
-        operation = switchover.Switchover(old, new, switchover.Wish(move_vips=not args.keep_addresses, atlas_offline=args.atlas_offline))
+        operation = addresses.between(old, new, switchover.Wish(move_vips=not args.keep_addresses, atlas_offline=args.atlas_offline))
         return _tell(operation, running.story, args.plan)
 
 
@@ -223,10 +225,8 @@ def fail_over(args: argparse.Namespace) -> int:
 
 def _tell(operation, story, plan_only: bool) -> int:
     try:
-        if plan_only:
-            operation.rehearse()
-        else:
-            operation.run()
+        if operation.report.result != addresses.NOTHING:
+            (operation.rehearse if plan_only else operation.run)()
     finally:
         print("\n".join(story(asdict(operation.report))))
     return 0
@@ -242,10 +242,11 @@ def fence(_args: argparse.Namespace) -> int:
 
 def unfence(args: argparse.Namespace) -> int:
     """What tandem fence and playbooks/fence.yml did. The database opens only if it was open, and the other one surely takes no writes."""
-    outcome, left = fences.unfence_here(HandConfig.load(), args.peer_is == "dead")
+    config = HandConfig.load()
+    outcome, left = fences.unfence_here(config, args.peer_is == "dead")
     print("\n".join([*(outcome.actions or ["nothing to do"]), *outcome.proof.values()]))
     if left:
-        print(f"Still fenced by {', '.join(left)}: playbooks/unfence.yml -e drivers={','.join(left)}")
+        print(f"Still fenced by {', '.join(left)}: playbooks/unfence.yml -e node={config.node.name} -e drivers={','.join(left)}")
     return 0
 
 
@@ -297,7 +298,7 @@ def _drilled(fault: str, seconds: float, config: HandConfig, there: HandClient) 
     run, struck = f"{int(time.time()):x}", []
 
     def strike() -> None:
-        struck.extend(faults.strike(fault, faults.processes(faults.FAULTS[fault][0])))
+        struck.extend(faults.strike(fault, faults.processes(faults.FAULTS[fault][0]), hold=STANDS_STILL))
 
     still = fault == "stop_database"
     plan = watching.Plan(seconds, BREAKS_AFTER, STANDS_STILL if still else 0.0, strike, lambda: faults.release(struck) if still else None)

@@ -101,6 +101,7 @@ class Server:
         self.decision: Decision | None = None
         self.peer: Said | None = None
         self.peer_number = self.peer_life = -1
+        self.kept_echo: float | None = None
         self.heard: dict[str, float | None] = dict.fromkeys(NETWORKS)
         self.peer_sent: float | None = None
         self.echoes = Echoes()
@@ -395,6 +396,8 @@ class World:
         network, number, said, sent, life = beat
         if life < server.peer_life:
             return  # of a former life of the peer's daemon: refused below the core
+        if life > server.peer_life and server.peer is not None:
+            server.kept_echo = server.peer.echo
         server.peer_life = life
         server.heard[network] = server.local
         if number <= server.peer_number:
@@ -402,6 +405,10 @@ class World:
         before = server.peer
         if said.echo is not None and self.echo_is_of_this_life(server, said.echo) is False:
             said = replace(said, echo=None)
+        if said.echo is None and server.kept_echo is not None:
+            said = replace(said, echo=server.kept_echo)  # like agent/ears.py
+        else:
+            server.kept_echo = None
         server.peer, server.peer_number, server.peer_sent = said, number, sent
         if before is None or replace(before, echo=None) != replace(said, echo=None):
             server.step()

@@ -17,6 +17,7 @@ import ssl
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -639,6 +640,12 @@ def test_a_program_that_fails(tmp_path, text, words) -> None:
 def test_a_program_that_is_missing() -> None:
     with pytest.raises(ChannelError, match="/nowhere/program: No such file"):
         Exec("exec", ("/nowhere/program",)).send(message())
+
+
+def test_exec_is_ended_before_the_agent_where_memory_runs_out(tmp_path: Path) -> None:
+    out = tmp_path / "score"
+    Exec("exec", (script(tmp_path, f"cat > {out}.body; cat /proc/$$/oom_score_adj > {out}"),)).send(message())
+    assert out.read_text(encoding="utf-8").strip() == "1000"
 
 
 def test_a_program_that_hangs_is_killed_with_its_children(tmp_path) -> None:

@@ -10,7 +10,20 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import Action, Database, Order, Running, State
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.machine import step
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.model import (
+    Action,
+    Database,
+    Memory,
+    Order,
+    Running,
+    Said,
+    State,
+    Term,
+    View,
+    Witness,
+)
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.policy import Policy
 
 from .sim import NETWORKS, A, B, Setup, World
 
@@ -446,6 +459,72 @@ def test_a_primary_without_its_agent_is_a_primary() -> None:
     world.servers[A].stalled = True
     world.run_until(world.now + 32)
     assert "nobody_is_primary" in world.servers[B].decision.alarms
+
+
+def test_a_promotion_that_fails_again_and_again_is_told_and_is_no_hot_loop() -> None:
+    world = pair()
+    b = world.servers[B]
+    world.setup.action_failures = 1.0
+    world.crash(world.servers[A], None)
+    world.run_until(world.now + 36)
+    begun, epoch = world.now, b.memory.term.epoch
+    assert b.memory.failed_at is not None and epoch <= 20
+    while world.now < begun + 60:
+        world.run_until(world.now + 0.05)
+        assert "nobody_is_primary" in b.decision.alarms, b.memory.state
+    assert b.memory.term.epoch - epoch <= 26  # two for each attempt
+    world.setup.action_failures = 0.0
+    world.until(lambda: b.open, 6)
+    world.run_until(world.now + 0.5)
+    assert "nobody_is_primary" not in b.decision.alarms
+
+
+@pytest.mark.parametrize("state", [State.PROMOTING, State.OPENING, State.ACQUIRING, State.STARTING, State.DIVERGED], ids=lambda state: state.value)
+def test_nobody_is_primary_is_told_in_every_state(state: State) -> None:
+    policy = Policy(A, B, witness=state is State.ACQUIRING)
+    memory = Memory(state, 99.0, Term(3, A, True), sealed=True, started=0.0, stepped=99.9, nobody_since=69.0, out_of_step_since=1.0)
+    view = View(now=100.0, database=Database.CLOSED, knock=False, gateway=0.1, running=Running.OWN, extra=True)
+    view = replace(view, database=Database.UNKNOWN) if state is State.STARTING else view
+    held = replace(view, witness=Witness(True), running=Running.NONE) if policy.witness else view
+    decision = step(policy, memory, held)
+    assert decision.state is state and "nobody_is_primary" in decision.alarms
+    assert "nobody_is_primary" not in step(policy, replace(memory, nobody_since=71.0), held).alarms
+
+
+def test_a_replica_that_acknowledges_and_applies_nothing_is_told() -> None:
+    """Its SQL thread has stopped: nobody's writes wait, and nobody could take over."""
+    policy = Policy(A, B)
+    peer = Said(State.REJOINING, Database.CLOSED, Term(3, A), fenced=True, echo=99.9)
+    memory = Memory(State.PRIMARY, 10.0, Term(3, A), started=0.0, stepped=99.9, apart_since=39.0)
+    view = View(now=100.0, database=Database.OPEN, acknowledged=True, heard={"inside": 0.1}, peer=peer, gateway=0.1)
+    assert step(policy, memory, view).alarms == ("replica_not_in_step",)
+    assert step(policy, replace(memory, apart_since=41.0), view).alarms == ()
+    assert step(policy, memory, replace(view, peer=replace(peer, in_step=True))).alarms == ()
+    for known in (State.DIVERGED, State.OPERATION, State.PAUSED):
+        assert step(policy, memory, replace(view, peer=replace(peer, state=known))).alarms == ()
+    assert step(policy, replace(memory, apart_since=None), view).memory.apart_since == 100.0
+
+
+@pytest.mark.parametrize("knock", [True, None])
+def test_beats_without_an_agent_in_them_are_told(knock: bool | None) -> None:
+    """The daemon beats on where its agent could not start."""
+    memory = Memory(State.PRIMARY, 10.0, Term(3, A, True), sealed=True, started=0.0, stepped=99.9, mute_since=97.0)
+    view = View(now=100.0, database=Database.OPEN, heard={"inside": 0.1, "outside": None}, knock=knock, gateway=0.1)
+    assert "peer_agent_silent" in step(Policy(A, B), memory, view).alarms
+    assert "peer_agent_silent" not in step(Policy(A, B), replace(memory, mute_since=99.0), view).alarms
+    gone = step(Policy(A, B), memory, replace(view, heard={"inside": 5.0, "outside": None}, knock=False))
+    assert "peer_agent_silent" not in gone.alarms and gone.memory.mute_since is None
+
+
+def test_a_replica_whose_daemon_is_restarted_closes_no_primary() -> None:
+    """Its first words may echo nothing yet."""
+    for seed in range(1, 21):
+        world = pair(seed)
+        world.restart_agent(world.servers[B], 0.3)
+        end = world.now + 3
+        while world.now < end:
+            world.run_until(world.now + 0.02)
+            assert world.servers[A].open, (seed, world.lines[-10:])
 
 
 def test_a_primary_that_is_held_closed_for_long_is_none() -> None:

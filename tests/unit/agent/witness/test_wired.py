@@ -40,6 +40,7 @@ class Acts:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.silent = False
 
     def __getattr__(self, name: str) -> t.Callable[..., t.Any]:
         if name == "compare":

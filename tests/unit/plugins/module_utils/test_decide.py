@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import (
     CONFIGURE,
+    COPY_ANEW,
     NOTHING,
     REFUSE,
     SEED,
@@ -224,6 +225,13 @@ def test_a_healthy_replica_is_left_alone_whatever_seed_says():
     replica = following(HELD, "192.0.2.11")
     for seed in ("auto", "never", "always"):
         assert attached(replica, seed=seed) == NOTHING
+
+
+def test_a_replica_is_copied_anew_by_what_the_checks_say():
+    """By check.yml and the gates, of one that follows and lacks what was left out."""
+    assert "STOP REPLICA there" in COPY_ANEW and "-e tandem_database_seed=always" in COPY_ANEW
+    stopped = following(HELD, "192.0.2.11", io_running=False, io_connected=False, sql_running=False)
+    assert attached(stopped, seed="always") == SEED
 
 
 def test_a_stopped_replica_is_started():

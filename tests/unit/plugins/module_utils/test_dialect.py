@@ -66,3 +66,10 @@ def test_columns_and_variables_are_found_under_either_name():
         "OFF",
     )
     assert MYSQL9.semi_sync({}, "replica", "enabled") is None
+
+
+def test_the_size_of_the_data_is_asked_in_words_the_version_knows():
+    old = Dialect.of("8.0.28", "MySQL Community Server - GPL")
+    assert [said.tablespaces for said in (MARIADB, MYSQL57, old, MYSQL9)] == ["innodb_sys_tablespaces"] * 2 + ["innodb_tablespaces"] * 2
+    assert MYSQL57.redo_size == old.redo_size == "@@innodb_log_file_size * @@innodb_log_files_in_group"
+    assert (MARIADB.redo_size, MYSQL9.redo_size) == ("@@innodb_log_file_size", "@@innodb_redo_log_capacity")

@@ -97,3 +97,16 @@ def test_a_refusal_says_value_bound_and_remedy() -> None:
 )
 def test_ddl_is_recognised(statement: str, expected: bool) -> None:
     assert is_ddl(statement) is expected
+
+
+@pytest.mark.parametrize(("read_only", "said"), [(False, "Two servers take writes. Close node-b"), (True, "node-b has the role already.")])
+def test_two_servers_take_writes_only_where_both_do(read_only: bool, said: str) -> None:
+    what = seen(old=replace(OLD, read_only=read_only), new=replace(NEW, read_only=False))
+    (gate,) = [gate for gate in of_switchover(what, Limits()) if gate.name == "new-is-closed"]
+    assert gate.remedy.startswith(said)
+
+
+def test_a_replica_from_which_was_left_out_is_copied_anew_by_a_command() -> None:
+    what = seen(left_out={"node-b": ["replicate_ignore_table = blog.cache"]})
+    (gate,) = [gate for gate in of_switchover(what, Limits()) if gate.name == "filters-node-b"]
+    assert "STOP REPLICA there" in gate.remedy and "playbooks/database.yml -e tandem_database_seed=always" in gate.remedy

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.tandem.lemp.plugins.module_utils import inspection as inspection_module
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
 from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node
+from ansible_collections.tandem.lemp.plugins.module_utils.dialect import Dialect
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import AccessDenied, StatementFailed, Unreachable
 from ansible_collections.tandem.lemp.plugins.module_utils.inspection import (
     ANSWERED,
@@ -26,6 +27,7 @@ from ansible_collections.tandem.lemp.plugins.module_utils.inspection import (
     look_at_both,
     try_login,
 )
+from ansible_collections.tandem.lemp.plugins.module_utils.server import Server
 from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, ServerState
 
 MARIADB = ("10.11.19-MariaDB-log", "Debian 12")
@@ -96,6 +98,16 @@ def test_the_binary_log_is_asked_in_the_words_of_the_version(server):
         assert words in scripted.asked
 
 
+@pytest.mark.parametrize("version", [MARIADB, MYSQL])
+def test_transactions_are_as_old_as_they_are_in_any_time_zone(server, version):
+    """InnoDB tells the machine's local time, NOW() that of default_time_zone."""
+    scripted = answering(server, version, ALL)
+    inspect(Endpoint(socket="/s"))
+    (asked,) = (statement for statement in scripted.asked if "trx_started" in statement)
+    for statement in (asked, Dialect.of(*version).show_sessions):
+        assert "trx_started, CONVERT_TZ(NOW(6), @@session.time_zone, 'SYSTEM')" in statement
+
+
 def test_filters_of_both_kinds_are_found(server):
     answering(
         server,
@@ -103,6 +115,24 @@ def test_filters_of_both_kinds_are_found(server):
         {"SHOW MASTER STATUS": [{"File": "b.1", "Binlog_Do_DB": "shop", "Binlog_Ignore_DB": ""}], "SHOW SLAVE STATUS": [{"Replicate_Wild_Do_Table": "a.%"}]},
     )
     assert inspect(Endpoint(socket="/s")).filters == {"binlog_do_db": "shop", "replicate_wild_do_table": "a.%"}
+
+
+def test_filters_of_a_mysql_primary_are_found_before_it_follows(server):
+    rows = [{"name": "REPLICATE_DO_DB", "rule": "shop"}]
+    answering(server, MYSQL, {"replication_applier_global_filters": rows})
+    assert inspect(Endpoint(socket="/s")).filters == {"replicate_do_db": "shop"}
+
+
+@pytest.mark.parametrize("watched", [0, 1])
+def test_sessions_are_seen_without_performance_schema(server, watched):
+    """Its tables are empty then: nobody would seem to be there."""
+    row = {"version": MYSQL[0], "comment": "", "performance_schema": watched}
+    scripted = answering(server, MYSQL, {"SELECT VERSION": [row]})
+    inspect(Endpoint(socket="/s"))
+    said = [*scripted.asked, Server(scripted).dialect.show_sessions]
+    assert any("performance_schema.threads" in statement for statement in said) == bool(watched)
+    assert any("performance_schema.processlist" in statement for statement in said) == bool(watched)
+    assert sum("FROM information_schema.processlist" in statement for statement in said) == (0 if watched else 3)
 
 
 def test_who_may_not_see_the_tables_says_so_instead_of_finding_none(server):

@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment
 from jinja2.nativetypes import NativeEnvironment
 
-from ansible_collections.tandem.lemp.plugins.module_utils.runbooks import RUNBOOKS, faults, strangers
+from ansible_collections.tandem.lemp.plugins.module_utils.runbooks import RUNBOOKS, faults, limited, strangers
 
 ROOT = Path(__file__).resolve().parents[4]
 NODES = ("node-a", "node-b")
@@ -53,6 +53,19 @@ def told(runbook, **said):
         ("rolling_update", {"fail_on": "never"}, "rolling_update.yml has no option fail_on; status.yml, check.yml has."),
         ("switchover", {"peer_is": "dead"}, "switchover.yml has no option peer_is; failover.yml, unfence.yml has."),
         ("failback", {"discrad": True}, "Did you mean discard?"),
+        ("restore", {"point": ""}, "point: nothing was said. Leave it out, or say which."),
+        ("restore", {"backup": "latest", "until": None}, "until: nothing was said."),
+        ("restore", {"backup": " "}, "backup: nothing was said."),
+        ("restore", {"directory": ""}, "directory: nothing is no absolute path."),
+        ("backup", {"directory": "backups"}, "directory: backups is no absolute path."),
+        ("status", {"_raw_params": "fail_on = degraded"}, "'fail_on = degraded' is no NAME=VALUE. Write -e NAME=VALUE without blanks"),
+        ("restore", {"point": "2026-11-21", "_raw_params": "10:00:00"}, "quote a value with blanks: -e point=\"'2026-11-21 10:00:00'\"."),
+        ("my_own_playbook", {"_raw_params": "yes"}, "'yes' is no NAME=VALUE."),
+        ("rolling_update", {"reboot": "Always"}, "reboot: Always is none of auto, always, never."),
+        ("rolling_update", {"upgrade": "None"}, "upgrade: None is none of safe, dist, none."),
+        ("backup", {"only": "Binlogs"}, "only: Binlogs is none of binlogs."),
+        ("status", {"fail_on": "DOWN"}, "fail_on: DOWN is none of never, degraded, down."),
+        ("fence", {"node": "node-a", "drivers": "Read_only"}, "drivers: Read_only is none of"),
     ],
 )
 def test_what_makes_no_sense_is_named(runbook, said, words):
@@ -69,12 +82,40 @@ def test_what_makes_no_sense_is_named(runbook, said, words):
         ("unfence", {"node": "node-a", "drivers": "restore"}),
         ("restore", {"scratch": True, "point": "0-1-7"}),
         ("restore", {"scratch": "remove"}),
+        ("restore", {"scratch": "Yes", "point": "latest", "directory": "/srv/backups"}),
         ("backup", {"from": "{{ groups.tandem[0] }}", "keep": 3, "fetch": "/srv/backups"}),
         ("my_own_playbook", {"anything": 1}),
     ],
 )
 def test_what_makes_sense_is_left_alone(runbook, said):
     assert told(runbook, **said) == ""
+
+
+@pytest.mark.parametrize("runbook", ["fence", "unfence"])
+def test_blanks_between_drivers_are_understood_by_the_playbook_too(runbook):
+    (play,) = (play for play in yaml.safe_load((ROOT / "playbooks" / f"{runbook}.yml").read_text(encoding="utf-8")) if "module_defaults" in play)
+    env = NativeEnvironment()
+    env.filters["split"] = str.split
+    text = play["module_defaults"]["tandem.lemp.write_fence"]["drivers"]
+    assert env.from_string(text).render(drivers="grants, read_only") == ["grants", "read_only"]
+
+
+@pytest.mark.parametrize(
+    ("runbook", "said", "played", "refused"),
+    [
+        ("fence", {"node": "node-a"}, ["node-b"], True),
+        ("status", {}, ["node-b"], True),
+        ("switchover", {}, ["node-b"], True),
+        ("switchover", {}, ["node-b", "node-a", "client"], False),
+        ("backup", {}, ["node-b"], False),
+        ("restore", {"point": "latest"}, ["node-b"], True),
+        ("restore", {"point": "latest", "scratch": "yes"}, ["node-b"], False),
+        ("restore", {"scratch": "no"}, ["node-b"], True),
+        ("my_own_playbook", {}, ["node-b"], False),
+    ],
+)
+def test_a_runbook_for_both_nodes_is_not_limited_to_one(runbook, said, played, refused):
+    assert ("--limit" in limited([runbook], said, NODES, played)) is refused
 
 
 def seed_timeout(**said):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import importlib.util
 import json
@@ -80,6 +81,7 @@ def test_the_order_is_given_with_its_moment(tandem: ModuleType, peer: dict[str, 
         ({**REPLICA, "peer": {**ALIVE, "agent": {"database": "open"}}}, "node-a is alive, and its database takes writes"),
         ({**REPLICA, "database": {"role": "primary"}}, "takes writes already"),
         ({name: value for name, value in REPLICA.items() if name != "agent"}, "No agent runs"),
+        ({**{name: value for name, value in REPLICA.items() if name != "agent"}, "agent_problem": "the disk is away"}, "could not start: the disk is away"),
     ],
 )
 def test_it_is_refused_where_it_would_wait_for_a_bad_moment(tandem: ModuleType, seen: dict[str, Any], why: str) -> None:
@@ -99,3 +101,35 @@ def test_it_is_refused_without_yes_and_without_a_daemon(tandem: ModuleType, monk
 def test_the_cool_down_is_told_as_what_it_holds_up(tandem: ModuleType) -> None:
     assert tandem._cooling({"cooldown_until": None}) == ""
     assert tandem._cooling({"cooldown_until": 1000.0}).startswith(", not after the end of the database alone before ")
+
+
+def test_what_unfence_says_to_run_names_the_node(tandem: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(tandem.HandConfig, "load", lambda: SimpleNamespace(node=SimpleNamespace(name="node-b")))
+    monkeypatch.setattr(tandem.fences, "unfence_here", lambda _config, _dead: (SimpleNamespace(actions=[], proof={}), ["grants"]))
+    tandem.unfence(SimpleNamespace(peer_is="unknown"))
+    assert "playbooks/unfence.yml -e node=node-b -e drivers=grants" in capsys.readouterr().out
+
+
+class Hands:
+    """Both nodes as their hands see them; node-a is the primary and has the addresses."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seen = {"server": {"writable": name == "node-a"}, "holds_any_vip": name == "node-a", "holds_vips": name == "node-a"}
+
+    def call(self, message: str, *_more: object, **_said: object) -> Any:
+        assert message in ("observe", "begin", "end"), message
+        return self.seen if message == "observe" else []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("runs_on", ["node-a", "node-b"])
+def test_a_switchover_to_the_primary_is_nothing_to_do(
+    tandem: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], runs_on: str, keep: bool
+) -> None:
+    other = "node-b" if runs_on == "node-a" else "node-a"
+    tandem.answer = {"database": {"role": "primary" if runs_on == "node-a" else "replica"}}  # type: ignore[attr-defined]
+    monkeypatch.setattr(tandem.HandConfig, "load", lambda: SimpleNamespace(node=SimpleNamespace(name=runs_on), peer=SimpleNamespace(name=other)))
+    monkeypatch.setattr(tandem.running, "hands", lambda _config: contextlib.nullcontext((Hands(runs_on), Hands(other))))
+    assert tandem.switch_over(SimpleNamespace(to="node-a", keep_addresses=keep, atlas_offline=False, plan=False)) == 0
+    assert "of node-b to node-a: nothing to do" in capsys.readouterr().out

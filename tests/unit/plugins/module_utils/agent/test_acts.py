@@ -12,8 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.tandem.lemp.plugins.module_utils.agent import acts as module
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.acts import Acts
-from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed
+from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
+from ansible_collections.tandem.lemp.plugins.module_utils.hand import client
 from ansible_collections.tandem.lemp.plugins.module_utils.hand.serve import Hand
 from ansible_collections.tandem.lemp.plugins.module_utils.state import Replication, ServerState
 
@@ -104,6 +106,37 @@ def test_a_hand_that_is_ready_to_kill_and_has_gone_is_replaced(acts: Acts, node:
     assert node.killed == 2
 
 
+@pytest.fixture
+def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon is of the next version already, the hand is not."""
+    monkeypatch.setattr(client, "PROTOCOL", client.PROTOCOL + 1)
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_a_hand_of_another_version_closes_and_kills_and_does_nothing_else(acts: Acts, node: Node) -> None:
+    node.released.set()
+    assert acts.close() == "closed"
+    assert acts.kill() == "killed"  # without one that was ready
+    acts.warm(peer=False)
+    assert acts.kill() == "killed"  # with one
+    with pytest.raises(Refused, match="another version"):
+        acts.go_alone()
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_hands_that_do_not_answer_are_noticed(acts: Acts, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    acts.warm(peer=False)
+    assert not acts.silent
+    now += 31
+    acts.warm(peer=False)
+    assert acts.silent
+    monkeypatch.setattr(client, "PROTOCOL", client.PROTOCOL - 1)
+    acts.warm(peer=False)
+    assert not acts.silent
+
+
 @pytest.mark.parametrize(("mine", "theirs", "ahead"), [("0-1-100", "0-1-100", True), ("0-1-100,0-2-120", "0-1-110", False)])
 def test_two_that_went_on_alone_are_both_not_ahead(monkeypatch: pytest.MonkeyPatch, mine: str, theirs: str, ahead: bool) -> None:
     gtids = {"node-a": mine, "node-b": theirs}
@@ -147,7 +180,7 @@ def test_one_that_follows_is_not_attached_anew_and_commits_are_let_go_first(monk
 
         return SimpleNamespace(call=call, close=lambda: None)
 
-    monkeypatch.setattr(Acts, "_take", lambda _acts, name: hand(name))
+    monkeypatch.setattr(Acts, "_take", lambda _acts, name, _same=True: hand(name))
     said = Acts("node-a", "node-b", "", "").rejoin()
     assert asked == ["begin", "settle", *(["attach", "attached"] if anew else []), "end"]
     assert ("already" in said) is not anew
@@ -162,7 +195,7 @@ def test_commits_that_nobody_answers_go_on_waiting_unless_the_node_is_alone(monk
             said.append(bool(more["source"]))
         return False
 
-    monkeypatch.setattr(Acts, "_take", lambda _acts, _name: SimpleNamespace(call=call, close=lambda: None))
+    monkeypatch.setattr(Acts, "_take", lambda _acts, _name, _same=True: SimpleNamespace(call=call, close=lambda: None))
     with pytest.raises(OperationFailed, match="No replica listens"):
         Acts("node-a", "node-b", "", "").rearm(give_up)
     assert said == told

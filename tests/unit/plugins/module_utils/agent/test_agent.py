@@ -52,6 +52,7 @@ class Acts:
         self.closes.set()
         self.error: Exception | None = None
         self.compared = SAME
+        self.silent = False
 
     def _do(self, what: str) -> str:
         self.wait.wait(10)
@@ -135,6 +136,32 @@ def test_a_late_beat_says_nothing_and_one_of_a_peer_that_was_started_again_does(
     assert not agent.peer_says(spoken(gone, 12.0, None))
     agent.peer_restarted()
     assert agent.peer_says(spoken(gone, 12.0, None))
+
+
+def test_the_first_words_of_a_daemon_that_was_started_again_may_echo_nothing(agent: Agent) -> None:
+    """What its last life had heard counts on, as long as it would have."""
+    agent.peer_says(spoken(PRIMARY, 30.0, 17.5))
+    agent.peer_restarted()
+    agent.peer_says(spoken(PRIMARY, 12.0, None))
+    assert agent._peer is not None and agent._peer[0].echo == 17.5
+    agent.peer_restarted()  # and once more, at once
+    agent.peer_says(spoken(PRIMARY, 13.0, None))
+    assert agent._peer[0].echo == 17.5
+    agent.peer_says(spoken(PRIMARY, 13.1, 18.0))
+    agent.peer_says(spoken(PRIMARY, 13.2, None))
+    assert agent._peer[0].echo is None
+
+
+def test_a_node_whose_hands_do_not_answer_is_not_able_and_says_so(agent: Agent, acts: Acts) -> None:
+    be_replica(agent)
+    acts.silent = True
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert not agent.says()["able"] and agent.status()["alarms"] == ["hands_silent"]
+    acts.silent = False
+    told(agent, PRIMARY)
+    agent.step(REPLICA)
+    assert agent.says()["able"] and agent.status()["alarms"] == []
 
 
 def test_nobody_works_on_a_node_whose_daemon_has_just_begun(agent) -> None:

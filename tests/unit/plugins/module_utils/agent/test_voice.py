@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.agent import voice as module
+from ansible_collections.tandem.lemp.plugins.module_utils.agent.channels import ChannelError
 from ansible_collections.tandem.lemp.plugins.module_utils.agent.voice import Voice
 
 Make = Callable[[], Voice]
@@ -25,8 +26,11 @@ class Told:
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, str]] = []
+        self.takes = True
 
     def send(self, message: t.Mapping[str, t.Any]) -> None:
+        if not self.takes:
+            raise ChannelError("it does not answer")
         self.messages.append((message["kind"], message["state"]))
 
 
@@ -93,6 +97,20 @@ def test_the_end_of_an_alarm_during_a_restart_is_told(make: Make, told: Told, mo
     monkeypatch.undo()
     make().tick()
     assert len(told.messages) == 3
+
+
+def test_what_no_channel_took_is_told_by_the_next_daemon(make: Make, told: Told) -> None:
+    told.takes = False
+    make().note("alarm", {"name": "alone"}, True)
+    voice = make()
+    told.takes = True
+    voice.note("alarm", {"name": "alone"}, True)
+    wait(voice, lambda: told.messages == [("alone", "problem")])
+    told.takes = False
+    voice.note("over", {"name": "alone"}, True)
+    voice = make()
+    told.takes = True
+    assert voice._announced.names == {"alone"}  # and it is called over when it does not show itself
 
 
 def test_the_daemon_may_be_killed(make: Make, told: Told, tmp_path: Path) -> None:

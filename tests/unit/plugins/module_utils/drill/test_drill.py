@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.connection import Endpoint
-from ansible_collections.tandem.lemp.plugins.module_utils.drill import fault, story, watching
+from ansible_collections.tandem.lemp.plugins.module_utils.drill import fault, rows, story, watching
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import Refused, StatementFailed, Unreachable
 
 
@@ -65,6 +67,50 @@ def test_nobody_to_break_is_an_error_and_one_that_went_meanwhile_is_none() -> No
         fault.strike("kill_nginx", [1], send)
     fault.release([1, 3], send)
     assert sent[-1] == (3, signal.SIGCONT)
+
+
+def test_who_stands_still_goes_on_though_the_drill_was_killed() -> None:
+    victim = subprocess.Popen(["sleep", "60"])
+
+    def state() -> str:
+        return Path(f"/proc/{victim.pid}/stat").read_text(encoding="utf-8").split()[2]
+
+    def until(wanted: bool) -> None:
+        deadline = time.monotonic() + 10
+        while (state() == "T") is not wanted:
+            assert time.monotonic() < deadline
+
+    try:
+        fault.strike("stop_database", [victim.pid], hold=0.5)
+        until(True)
+        until(False)  # and nobody has called release()
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+@pytest.mark.parametrize(("said", "role"), [(0, "primary"), ("OFF", "primary"), (1, "replica"), ("ON", "replica"), ("NO_LOCK_NO_ADMIN", "replica")])
+def test_the_role_is_read_as_any_server_says_it(monkeypatch: pytest.MonkeyPatch, said: object, role: str) -> None:
+    """MariaDB 12 says a word."""
+
+    class Answers:
+        def __init__(self, _endpoint: Endpoint) -> None:
+            pass
+
+        def __enter__(self) -> Answers:
+            return self
+
+        def __exit__(self, *_error: object) -> None:
+            pass
+
+        def rows(self, _statement: str, _arguments: object) -> list[object]:
+            return []
+
+        def value(self, _statement: str) -> object:
+            return said
+
+    monkeypatch.setattr(rows, "Connection", Answers)
+    assert rows.rows(Endpoint(), "d1", False)["role"] == role
 
 
 class Server:

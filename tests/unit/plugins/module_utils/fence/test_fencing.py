@@ -104,9 +104,16 @@ def test_a_fence_that_leaks_is_an_error_and_stays_recorded(record) -> None:
 
 def test_a_fence_that_cannot_be_made_is_taken_back_and_forgotten(record) -> None:
     port = Port(breaks=True)
-    with pytest.raises(OperationFailed, match=r"could not be made: Somebody has a transaction open. It was taken back"):
+    with pytest.raises(OperationFailed, match=r"could not be made: Somebody has a transaction open. haproxy was taken back"):
         fencing.fence([port], record, dry_run=False)
     assert (port.calls, record.read()) == (["fence", "unfence"], {})
+
+
+def test_those_that_stand_when_a_later_one_fails_are_named(record) -> None:
+    first, second = Port("atlas"), Port("grants", breaks=True)
+    with pytest.raises(OperationFailed, match=r"grants was taken back. Still fenced by atlas: playbooks/unfence.yml, .* -e drivers=atlas\."):
+        fencing.fence([second, first], record, dry_run=False)
+    assert first.closed and set(record.read()) == {"atlas"}
 
 
 def test_a_half_made_fence_is_not_forgotten_when_it_fails_again(record) -> None:

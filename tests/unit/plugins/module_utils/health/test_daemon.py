@@ -303,6 +303,7 @@ def test_an_agent_that_cannot_remember_is_left_out_and_the_daemon_goes_on(tmp_pa
         await until(lambda: a.daemon.severity == 0 and a.daemon.peer().severity == 0)
         assert a.daemon.agency is None
         assert "agent" not in a.daemon.status()
+        assert str(memory.parent) in a.daemon.status()["agent_problem"]
         a.page.stop()
         await until(lambda: a.letting_go)
 

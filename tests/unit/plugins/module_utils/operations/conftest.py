@@ -49,6 +49,7 @@ class Node:
         self.holds = False
         self.files: dict[str, bytes] = {}
         self.done: list[str] = []
+        self.ran: list[dict[str, str] | None] = []
         self.fail_at = ""
         self.semi_sync_was: list[bool | None] = []
         self.commits_wait = False
@@ -231,7 +232,11 @@ class Node:
     def let_in(self, server, limit):
         return None
 
-    def run_events(self):
+    def events(self):
+        return {"blog.purge": "DISABLED" if self.writable else "SLAVESIDE_DISABLED"}
+
+    def run_events(self, before=None):
+        self.ran.append(before)
         return []
 
     def rotate_binlog(self):

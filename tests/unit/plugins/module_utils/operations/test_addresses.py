@@ -10,7 +10,12 @@ from dataclasses import asdict
 import pytest
 
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused
-from ansible_collections.tandem.lemp.plugins.module_utils.operations.addresses import AddressMove, operation_for
+from ansible_collections.tandem.lemp.plugins.module_utils.operations.addresses import (
+    NOTHING,
+    AddressMove,
+    between,
+    operation_for,
+)
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.running import story
 from ansible_collections.tandem.lemp.plugins.module_utils.operations.switchover import Wish
 
@@ -82,6 +87,14 @@ def test_the_addresses_stay_where_they_are_unless_that_is_asked(world) -> None:
 def test_who_is_not_the_primary_does_not_take_the_role_itself(world) -> None:
     with pytest.raises(Refused, match="node-b is this node"):
         operation_for(world.line("node-b"), world.line("node-a"), "node-b", Wish(move_vips=True))
+
+
+def test_a_command_on_either_node_moves_only_what_is_not_there(world) -> None:
+    """By the command `tandem`, which runs on either node."""
+    a, b = world.line("node-a"), world.line("node-b")
+    assert between(b, a, Wish(move_vips=True)).run().kind == "addresses"
+    assert between(b, a, Wish()).report.result == NOTHING
+    assert between(a, b, Wish()).report.kind == "switchover"
 
 
 def test_they_do_not_go_where_the_role_is_not(make_world) -> None:

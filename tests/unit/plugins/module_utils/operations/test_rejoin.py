@@ -220,3 +220,43 @@ def test_a_server_that_does_not_stop_for_its_copy_is_started_again_with_its_data
         attaching._seed_mariadb(local, SOURCE, PRIMARY, DataDirectory(str(machine.path)), 2**20)
     assert machine.calls == ["stop", "start"] and machine.state().gtid == f"0-11-7,{ERRANT}"
     assert not (machine.path / ".tandem").exists()
+
+
+PURGED = dataclasses.replace(FOLLOWS, io_running=False, io_connected=False, io_errno=1236, io_error="Could not find the binary log")
+
+
+@pytest.fixture
+def behind(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """It lacks what the primary has purged, as whoever follows is told; and a copy is only written down."""
+    machine.write("0-11-3")
+    machine.running = True
+
+    def follow(*_arguments: object, **_more: object) -> None:
+        machine.told = PURGED
+        raise attaching._Purged("node-a has purged binary logs that node-b needs.")
+
+    monkeypatch.setattr(attaching, "require_copyable", lambda *_arguments: 0)
+    monkeypatch.setattr(attaching, "_follow", follow)
+    monkeypatch.setattr(attaching, "_seed", lambda *_arguments: machine.calls.append("copy"))
+    monkeypatch.setattr(rejoin, "_arm", lambda *_arguments: None)
+    return machine
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_data_are_not_replaced_before_anybody_was_asked(behind: Machine, running: bool) -> None:
+    behind.running = running
+    assert call(behind, dry_run=True).way == "attach"  # nobody has been told of it yet
+    for refused in (OperationFailed, Refused):
+        with pytest.raises(refused, match=r"has purged binary logs .* Nothing was replaced\. Run playbooks/rejoin\.yml \(again\)"):
+            call(behind)
+    planned = call(behind, dry_run=True)
+    assert planned.way == "copy" and "copy all data from node-a" in planned.actions
+    assert "copy" not in behind.calls
+
+
+def test_data_are_replaced_when_somebody_said_yes(behind: Machine) -> None:
+    behind.told = PURGED
+    local = attaching.Local("node-b", Endpoint(socket="/run/sock"), str(behind.path), behind, None, None, 60, lambda text: None)
+    done = rejoin.rejoin(local, SOURCE, replace=True, discard=False, dry_run=False)
+    assert behind.calls == ["copy"]
+    assert done.actions[-1].startswith("copy all data from node-a")

@@ -181,6 +181,28 @@ def test_a_lost_active_node_is_not_called_down_while_it_may_still_serve() -> Non
     )
 
 
+def test_a_pair_of_which_no_node_answers_is_down() -> None:
+    how, found = judged({"node-a": None, "node-b": None})
+    assert how is State.DOWN
+    assert found[0].startswith("No node can be reached from here: nobody is known to serve.")
+    assert "peer_is=dead" not in " ".join(found)
+
+
+def test_a_node_that_is_on_is_not_to_be_powered_on() -> None:
+    nodes = healthy()
+    nodes["node-a"]["health"].update(answers=False, said=None)
+    (found,) = [text for text in judged(nodes)[1] if "known to take writes" in text]
+    assert "start what has stopped on node-a (systemctl status mariadb mysql tandem-health)" in found
+    assert found.endswith("If that does not start: playbooks/failover.yml.")
+    assert "power" not in found and "peer_is" not in found
+
+
+def test_nobody_fails_over_from_one_in_doubt_to_one_in_doubt() -> None:
+    nodes = {**healthy(), "node-a": None}
+    nodes["node-b"]["health"]["said"]["database"]["role"] = None
+    assert "failover.yml" not in " ".join(judged(nodes)[1])
+
+
 def test_file_jobs_wait_where_it_is_not_their_turn_and_while_the_peer_is_away() -> None:
     nodes = healthy()
     nodes["node-b"]["files"][0]["result"] = "waiting"
