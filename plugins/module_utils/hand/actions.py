@@ -73,8 +73,7 @@ class Actions:
         }
 
     def _proxy_state(self) -> Plain | None:
-        proxy = self._maybe_proxy()
-        if proxy is None:
+        if (proxy := self._maybe_proxy()) is None:
             return None
         try:
             return {"servers": proxy.servers(), "reason": ""}
@@ -90,8 +89,7 @@ class Actions:
         return [asdict(session) for session in (*server.sessions(self.config.own_accounts), *server.administrators())]
 
     def traffic(self, server: str) -> Plain:
-        proxy = self._maybe_proxy()
-        if proxy is None:
+        if (proxy := self._maybe_proxy()) is None:
             return {"active": 0, "queued": 0}
         seen = proxy.traffic(server)
         return {"active": seen.active, "queued": seen.queued}
@@ -119,8 +117,7 @@ class Actions:
         ``left``: those that have not ended yet; ``kept``: connections that their clients keep, which are not waited for.
         Ask again for a longer wait: a hand that waits does not notice that its operation has died.
         """
-        proxy = self._maybe_proxy()
-        if proxy is None:
+        if (proxy := self._maybe_proxy()) is None:
             return {"left": 0, "kept": 0}
         until = time.monotonic() + seconds
         if self._in_flight is None:
@@ -130,8 +127,7 @@ class Actions:
 
     def point_at(self, server: str, other: str, limit: int, few: bool = False) -> Plain:
         """Whoever waits goes to this server. few: the first of them, so that they are served soon; then let_in."""
-        proxy = self._maybe_proxy()
-        if proxy is None:
+        if (proxy := self._maybe_proxy()) is None:
             return {"queued": 0}
         waiting = proxy.traffic(server).queued
         proxy.point_at(server, [other], limit, few)
