@@ -278,8 +278,7 @@ class Actions:
         with Connection(self.config.root()) as connection:
             arrived = canary.arrives(connection, _CANARY, token, seconds)
         if not arrived:
-            what = f"What is written on {self.config.peer.name} does not arrive on {self.config.node.name} within {seconds:g} s."
-            raise OperationFailed(what, "See playbooks/check.yml.")
+            raise OperationFailed(f"A row of {self.config.peer.name} is not on {self.config.node.name} within {seconds:g} s.", "See playbooks/check.yml.")
         return round(time.monotonic() - started, 4)
 
     def kill_sessions(self, seconds: float) -> Plain:
