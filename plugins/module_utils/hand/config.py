@@ -16,7 +16,7 @@ from ..runner import Runner, Service
 
 PATH = Path("/etc/tandem/operations.json")
 # Both hands of an operation must speak the same.
-PROTOCOL = 8
+PROTOCOL = 9
 
 
 @dataclass(frozen=True)
