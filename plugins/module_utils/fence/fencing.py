@@ -79,7 +79,8 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
             outcome.proof[driver.name] = driver.prove()
         except OperationFailed as error:
             # What holds whatever this one does has been proven, and must not be lost with its error.
-            raise OperationFailed(f"Fenced and proven by {' and '.join(outcome.proof)}. {error.message}", error.remedy) from error
+            remedy = "The database is fenced, which holds whatever that does." if {"read_only", "grants"} & set(outcome.proof) else error.remedy
+            raise OperationFailed(f"Fenced and proven by {' and '.join(outcome.proof)}. {error.message}", remedy) from error
     return outcome
 
 
