@@ -34,11 +34,12 @@ COPY_ANEW = (
 
 @dataclass(frozen=True)
 class Node:
-    """A server under the name that the operator knows it by."""
+    """A server under the name that the operator knows it by. fenced: by what a person keeps it closed, where that was asked."""
 
     name: str
     address: str
     server: ServerState
+    fenced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ version:
 cause:
   description:
     - Why it could not be asked. V(refused) (nobody listens), V(login) (wrong user or password), V(not_admin) (something else
-      listens there, or it is silent), V(command) (it refused) or V(interrupted) (the connection broke).
+      listens there, or it is silent), V(command) (it refused), V(interrupted) (the connection broke) or V(failed) (anything else).
   returned: failure
   type: str
 """

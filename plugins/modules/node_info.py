@@ -100,6 +100,10 @@ node:
     atlas:
       description: The backends of Atlas and their states, or the reason why it does not say; null where none is asked.
       type: dict
+    fences:
+      description: The drivers by which a person has fenced the node, and whether the database was open before.
+      type: dict
+      sample: {atlas: false, read_only: true}
     web:
       description: Whether the web server answers, and how fast.
       type: dict

@@ -13,7 +13,8 @@ description:
   - Fences this node by one or several drivers, and proves each fence by trying what an application would.
   - What is changed is recorded first (C(/var/lib/tandem/fence.json)), so that V(unfenced) restores exactly that.
   - Unfencing opens the database only if the other one surely takes no writes and has nothing that this one lacks.
-    A replica that was closed before it was fenced stays closed. A database that is stopped on the other node is compared by its
+    A replica that was closed before it was fenced stays closed. A node that was not fenced at all is refused where it follows the
+    other one or that one is fenced. A database that is stopped on the other node is compared by its
     binary log.
   - Unfencing by V(atlas) acts as soon as one Atlas that answers keeps its writer offline. Of one that does not answer, as its
     node is dead, it warns. It also warns of fences of this node by other drivers, which stay.

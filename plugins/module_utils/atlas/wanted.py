@@ -9,7 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import Refused
+from ..errors import Refused, TandemError
 from .admin import OFFLINE, UNKNOWN, UP, Admin, Backend, plain_address
 from .config import Config, mend
 
@@ -54,10 +54,16 @@ def bring(admin: Admin, wish: Wish, *, dry_run: bool) -> Outcome:
     act: t.Callable[[Admin, Wish, bool, Outcome], None] = _ACTS[wish.state]
     act(admin, wish, dry_run, outcome)
     if file and (outcome.actions or not file.says(admin.backends())):
+        done = list(outcome.actions)
         outcome.actions.append("save the configuration")
         if not dry_run:
-            admin.save_config()
-            mend(file, admin.backends())
+            try:
+                admin.save_config()
+                mend(file, admin.backends())
+            except TandemError as error:
+                if done:
+                    error.message += f" Done before, and not taken back: {', '.join(done)}."
+                raise
     outcome.backends = admin.backends()
     return outcome
 

@@ -103,6 +103,10 @@ class Reader:
             raise Malformed("a packet with more in it than belongs there")
 
 
+def _is_here(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.")
+
+
 class Wire:
     """A connection that is logged in. After any error but CommandFailed it is closed."""
 
@@ -120,7 +124,8 @@ class Wire:
             ) from error
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise NotListening(f"Nobody takes connections at {endpoint}: {reason}.", "Does Atlas run? See its log.") from error
+            elsewhere = " The admin port of a pair's Atlas is on the node's inside address (tandem_inside_address)." if _is_here(endpoint.host) else ""
+            raise NotListening(f"Nobody takes connections at {endpoint}: {reason}.", f"Does Atlas run? See its log.{elsewhere}") from error
         try:
             self._login(self._greeting())
         except BaseException:

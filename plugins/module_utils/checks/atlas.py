@@ -114,8 +114,8 @@ def _up(context: Context, where: Seen) -> Finding | None:
         return Finding(PASS, value, expected)
     if RW in unused:
         reason = "Writes are refused: Atlas closes the connections of those who try."
-        unfence = f"playbooks/unfence.yml -e node={context.pair.primary or 'PRIMARY'} -e drivers=atlas,read_only"
-        return Finding(FAIL, value, expected, reason, f"{unfence}." if unused[RW] == OFFLINE else "See atlas-servers.")
+        unfence = "A fence? playbooks/status.yml names the fenced node, and what takes that away."
+        return Finding(FAIL, value, expected, reason, unfence if unused[RW] == OFFLINE else "See atlas-servers.")
     remedy = "See atlas-servers."
     if unused[RO] == OFFLINE:
         remedy = (

@@ -79,7 +79,8 @@ def fence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outc
             outcome.proof[driver.name] = driver.prove()
         except OperationFailed as error:
             # What holds whatever this one does has been proven, and must not be lost with its error.
-            raise OperationFailed(f"Fenced and proven by {' and '.join(outcome.proof)}. {error.message}", error.remedy) from error
+            remedy = "The database is fenced, which holds whatever that does." if {"read_only", "grants"} & set(outcome.proof) else error.remedy
+            raise OperationFailed(f"Fenced and proven by {' and '.join(outcome.proof)}. {error.message}", remedy) from error
     return outcome
 
 
@@ -115,7 +116,7 @@ def _also_fenced(error: TandemError, made: t.Sequence[str]) -> None:
 def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Outcome:
     """In the opposite order. Whether the database may open is asked before anything is changed: Refused where it may not.
 
-    Nor is anything opened in the middle of a restore.
+    A standby that nobody has fenced is not opened: that would make it the primary. Nor is anything opened in the middle of a restore.
     """
     outcome = Outcome()
     known = record.read()
@@ -130,6 +131,8 @@ def unfence(drivers: t.Iterable[Driver], record: Record, *, dry_run: bool) -> Ou
         if not was and recorded is None:
             continue
         if isinstance(driver, ReadOnly):
+            if recorded is None:
+                driver.require_no_standby()
             if not driver.stays_closed(recorded):
                 outcome.proof[driver.name] = driver.allowed()
             elif was:

@@ -36,9 +36,12 @@ _TIMEOUT = 60.0
 def look_at_peer(config: HandConfig) -> Node:
     """The other server as its hand sees it; silence is "unknown", and so is a machine without data: its disk may not be mounted."""
     hand = HandClient(config.peer.name, peer_command(config.peer))
+    fenced: tuple[str, ...] = ()
     try:
         hand.greet()
-        state = ServerState.from_dict(hand.call("observe")["server"])
+        seen = hand.call("observe")
+        fenced = tuple(seen.get("fenced") or ())
+        state = ServerState.from_dict(seen["server"])
         if state.state == STOPPED:
             state = _with_its_log(hand, state, config.engine)
         elif state.state == ABSENT:
@@ -47,7 +50,7 @@ def look_at_peer(config: HandConfig) -> Node:
         state = ServerState(reason=str(error))
     finally:
         hand.close()
-    return Node(config.peer.name, config.peer.address, state)
+    return Node(config.peer.name, config.peer.address, state, fenced)
 
 
 def _with_its_log(hand: HandClient, state: ServerState, engine: str) -> ServerState:

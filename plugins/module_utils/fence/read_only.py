@@ -9,7 +9,7 @@ import typing as t
 
 from ..connection import Connection
 from ..decide import Node, Verdict, follows
-from ..errors import AccessDenied
+from ..errors import AccessDenied, Refused
 from ..hand.actions import Actions
 from ..operations.opening import open_for_writes
 from ..server import Server
@@ -62,6 +62,21 @@ class ReadOnly:
     def stays_closed(self, recorded: t.Mapping[str, t.Any] | None) -> bool:
         """A replica, whether it was one before it was fenced or has become one since, is not opened by taking the fence away."""
         return recorded is not None and (not recorded.get("was_open") or self.replaced())
+
+    def require_no_standby(self) -> None:
+        """For a node that is closed without a record. Raises Refused where opening it would be a role change, past a fence of the other one."""
+        name = self._actions.config.node.name
+        told = self._server.observe().replication
+        if told is not None:
+            why = f"it follows {told.source_host}"
+        elif (peer := self._peer()).fenced:
+            why = f"{peer.name} is (by {' and '.join(peer.fenced)})"
+        else:
+            return
+        raise Refused(
+            f"{name} was not fenced, {why}: there is nothing to take back. Nothing was changed.",
+            f"If {name} shall become the primary: playbooks/switchover.yml or playbooks/failover.yml.",
+        )
 
     def replaced(self) -> bool:
         """Whether the other one has become the primary meanwhile, and is followed."""

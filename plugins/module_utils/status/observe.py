@@ -18,6 +18,7 @@ from typing import Any
 from ..atlas.admin import Admin
 from ..atlas.wire import Endpoint
 from ..errors import TandemError
+from ..fence.record import Record
 from ..machine import RunCommand, disk, interfaces, read
 
 SERVICES = {
@@ -142,6 +143,14 @@ def atlas(port: Endpoint | None) -> dict[str, Any] | None:
         return {"backends": [], "reason": str(error)}
 
 
+def fences(record: Record) -> dict[str, bool]:
+    """By what somebody keeps applications from writing here, and what of that had been open. A record that cannot be read names nothing."""
+    try:
+        return {driver: bool(changed.get("was_open")) for driver, changed in sorted(record.read().items())}
+    except TandemError:
+        return {}
+
+
 def file_jobs(directory: str, configured: str = "/etc/tandem/file_sync/jobs") -> list[dict[str, Any]]:
     """Read what the last run of each file job left behind; a job that never ran yet has no result, one that is gone is left out."""
     jobs = []
@@ -174,6 +183,7 @@ def node(run: RunCommand, settings: dict[str, Any]) -> dict[str, Any]:
         "web": web(settings["web_path"]),
         "proxy": proxy(settings["proxy_socket"]),
         "atlas": atlas(settings.get("atlas")),
+        "fences": fences(Record()),
         "files": file_jobs(settings["file_state"]),
         "disks": {path: disk(path) for path in settings["disks"]},
     }

@@ -38,6 +38,11 @@ class Node:
     def replication(self) -> Mapping[str, Any] | None:
         return self.database.get("replication")
 
+    @property
+    def fences(self) -> Mapping[str, bool]:
+        """By what a person keeps applications from writing here, and what of that had been open. What a restore holds is none of them."""
+        return {driver: was_open for driver, was_open in ((self.seen or {}).get("fences") or {}).items() if driver != "restore"}
+
     def holds(self, network: str) -> bool | None:
         """Whether the node holds the VIP of a network; None for unknown."""
         return None if self.seen is None else bool(self.seen["addresses"].get(network))

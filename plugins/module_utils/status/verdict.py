@@ -104,7 +104,13 @@ def _roles(pair: Pair) -> Iterator[Problem]:
         mend = " ".join(_known_again(node, alone=len(doubtful) == 1) for node in doubtful)
         yield _degraded(f"No database is known to take writes; nothing is known of that of {lost}. Mend: {mend}")
     elif not primaries:
-        yield _degraded(f"No database takes writes: pages can be read, not changed. {PRIMARY_HOWTO}")
+        fenced = [node for node in pair.nodes if any(node.fences.values())]
+        mend = " ".join(f"{node.name} is fenced by a person. To take that away: {_unfence(node)}." for node in fenced) or PRIMARY_HOWTO
+        yield _degraded(f"No database takes writes: pages can be read, not changed. {mend}")
+
+
+def _unfence(node: Node) -> str:
+    return f"playbooks/unfence.yml -e node={node.name} -e drivers={','.join(sorted(node.fences))}"
 
 
 def _known_again(node: Node, *, alone: bool) -> str:
@@ -207,15 +213,18 @@ def _atlas(pair: Pair, node: Node) -> Iterator[Problem]:
 
 
 def _online_again(pair: Pair, node: Node, kind: str) -> str:
-    """A fence takes writers only."""
+    """A fence takes writers only, those of both nodes. Where none is recorded, whose drivers are taken away makes no difference to Atlas."""
     if kind != "rw":
         return (
             " The agent puts it online if the agent took it offline. If a person did: tandem.lemp.atlas_backend with state=online,"
             f" or systemctl restart 'atlas-*' on {node.name}."
         )
-    primaries = [primary.name for primary in pair.primaries()]
-    whose = primaries[0] if len(primaries) == 1 else "PRIMARY"
-    return f" Mend: playbooks/unfence.yml -e node={whose} -e drivers=atlas,read_only."
+    fenced = [one for one in pair.nodes if "atlas" in one.fences]
+    if fenced:
+        return " " + " ".join(f"{one.name} is fenced by a person. To take that away: {_unfence(one)}." for one in fenced)
+    primaries = pair.primaries()
+    whose = primaries[0] if len(primaries) == 1 else node
+    return f" Mend: playbooks/unfence.yml -e node={whose.name} -e drivers=atlas."
 
 
 def _files(pair: Pair, node: Node) -> Iterator[Problem]:

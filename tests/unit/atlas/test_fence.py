@@ -242,8 +242,10 @@ def test_one_that_does_not_answer_is_waited_for_as_seldom_as_can_be(record: Reco
 
 def test_what_is_proven_is_not_lost_with_the_error_about_atlas(record: Record) -> None:
     drivers = [AtlasOffline([there(free_port())]), Database()]
-    with pytest.raises(OperationFailed, match=r"^\(?'?Fenced and proven by read_only\. Not every Atlas is known"):
+    with pytest.raises(OperationFailed, match=r"^\(?'?Fenced and proven by read_only\. Not every Atlas is known") as told:
         fencing.fence(drivers, record, dry_run=False)
+    # Nobody is told to do what the same call has done.
+    assert told.value.remedy == "The database is fenced, which holds whatever that does."
 
 
 def test_one_that_hangs_gets_two_seconds() -> None:

@@ -361,6 +361,7 @@ def test_without_the_file_nobody_knows_whether_it_was_saved(run: Run) -> None:
 def test_an_atlas_that_could_not_save_is_found_out(run: Run, config: Path) -> None:
     result = saving(run, adding_and_saving(), config, Faults())
     assert result["cause"] == "command" and f"{config} does not have it" in result["msg"]
+    assert f"Done before, and not taken back: add {NEW} (ro)." in result["msg"]
     assert config.read_text() == CONFIG
 
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -321,3 +323,32 @@ def test_another_atlas_at_its_ports_is_not_taken_for_it(said: str, well: bool) -
 def test_a_distribution_of_rpms_has_names_too() -> None:
     assert trusted("vars", "RedHat.yml")["__atlas_package_format"] == "rpm"
     assert set(trusted("vars", "RedHat.yml")) == set(trusted("vars", "Debian.yml"))
+
+
+def users(port: int) -> dict[str, Any]:
+    look = task("wait_until_unused.yml", "Wait until nobody uses Atlas")["block"][1]
+    argv = templar(atlas_proxy_port=port).template(look["ansible.builtin.command"]["argv"])
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.rstrip("\n")
+    found = {"stdout": said, "stdout_lines": said.splitlines()}
+    return {"atlas_proxy_port": port, "__atlas_clients": found, "free": holds(look["until"], __atlas_clients=found)}
+
+
+@pytest.mark.skipif(shutil.which("ss") is None, reason="there is no ss")
+def test_who_connects_for_each_statement_uses_atlas_between_two_of_them() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert users(port)["free"]
+        client = socket.create_connection(("127.0.0.1", port))
+        accepted, _address = server.accept()
+        seen = users(port)
+        assert not seen["free"]
+        fail = task("wait_until_unused.yml", "Wait until nobody uses Atlas")["rescue"][0]
+        said = templar(**seen, **fail["vars"]).template(fail["ansible.builtin.fail"]["msg"])
+        assert re.search(r"1 connections are open \(py[^,]*\), and 0 were closed", said), said
+        client.close()
+        accepted.recv(1)
+        accepted.close()
+        seen = users(port)
+        assert not seen["free"]
+        said = templar(**seen, **fail["vars"]).template(fail["ansible.builtin.fail"]["msg"])
+        assert "0 connections are open (nobody knows whose), and 1 were closed during the last minute" in said

@@ -105,7 +105,7 @@ def test_a_fault_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "check", "expected"),
     [
-        ("writer offline", "atlas-up", "playbooks/unfence.yml -e node=PRIMARY -e drivers=atlas,read_only."),
+        ("writer offline", "atlas-up", "A fence? playbooks/status.yml names the fenced node, and what takes that away."),
         ("reader down", "atlas-up", "See atlas-servers."),
         ("dead", "atlas-answers", "See journalctl -u atlas-shop; systemctl restart atlas-shop."),
         ("two accounts", "atlas-account", "systemctl restart atlas-shop: its file has one."),

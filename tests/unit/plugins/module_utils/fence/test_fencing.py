@@ -3,13 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import types
+
 import pytest
 
-from ansible_collections.tandem.lemp.plugins.module_utils.decide import Verdict
+from ansible_collections.tandem.lemp.plugins.module_utils.decide import Node, Verdict
 from ansible_collections.tandem.lemp.plugins.module_utils.errors import OperationFailed, Refused, StatementFailed
 from ansible_collections.tandem.lemp.plugins.module_utils.fence import fencing
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.read_only import ReadOnly
 from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record, holds
+from ansible_collections.tandem.lemp.plugins.module_utils.state import RUNNING, Replication, ServerState
 
 
 class Port:
@@ -45,9 +48,13 @@ class Port:
 
 
 class Database(ReadOnly):
-    def __init__(self, closed=True, may=True, replaced=False) -> None:
+    def __init__(self, closed=True, may=True, replaced=False, follows="", peer_fenced=()) -> None:
         self.closed, self.may, self._replaced = closed, may, replaced
         self.opened = False
+        told = Replication(follows, 3306) if follows else None
+        self._server = types.SimpleNamespace(observe=lambda: ServerState(state=RUNNING, read_only=True, replication=told))
+        self._actions = types.SimpleNamespace(config=types.SimpleNamespace(node=types.SimpleNamespace(name="node-a")))
+        self._peer = lambda: Node("node-b", "", ServerState(state=RUNNING, read_only=True), peer_fenced)
 
     def fenced(self):
         return self.closed
@@ -182,6 +189,33 @@ def test_a_replica_that_is_closed_already_is_held_and_stays_closed(record, tmp_p
     done = fencing.unfence([replica], record, dry_run=False)
     assert done.actions == ["forget the fence by read_only"] and "was closed before" in done.proof["read_only"]
     assert not replica.opened and record.read() == {}
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"follows": "192.0.2.12"}, "it follows 192.0.2.12: there is nothing to take back"),
+        ({"peer_fenced": ("read_only",)}, r"node-b is \(by read_only\): there is nothing to take back"),
+    ],
+    ids=["follows", "the other one is fenced"],
+)
+def test_a_standby_that_nobody_fenced_is_not_made_the_primary(record, seen, said) -> None:
+    """Else a wrong name of a node would go past the fence of the other one."""
+    standby, atlas = Database(**seen), weak(closed=True)
+    for dry_run in (True, False, False):
+        with pytest.raises(Refused, match=f"node-a was not fenced, {said}.*Nothing was changed.*playbooks/switchover.yml or playbooks/failover.yml"):
+            fencing.unfence([atlas, standby], record, dry_run=dry_run)
+    assert (standby.opened, atlas.calls, record.read()) == (False, [], {})
+
+
+def test_what_is_open_and_not_recorded_is_left_as_it_is(record) -> None:
+    for dry_run in (True, False):
+        assert not fencing.unfence([Database(closed=False, peer_fenced=("read_only",))], record, dry_run=dry_run).changed
+
+
+def test_a_primary_that_came_back_closed_and_follows_nobody_may_be_opened(record) -> None:
+    primary = Database()
+    assert fencing.unfence([primary], record, dry_run=False).changed and primary.opened
 
 
 def test_accounts_that_somebody_else_locked_stay_locked(record) -> None:

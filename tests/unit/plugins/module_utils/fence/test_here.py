@@ -100,7 +100,7 @@ def test_one_that_was_the_primary_meanwhile_and_stopped_is_compared_by_its_binar
 
         def call(self, what):
             if what == "observe":
-                return {"server": ServerState(state=state, datadir="/var/lib/mysql").as_dict()}
+                return {"server": ServerState(state=state, datadir="/var/lib/mysql").as_dict(), "fenced": ["grants"]}
             if isinstance(log, OperationFailed):
                 raise log
             return {"executed": log}
@@ -111,6 +111,7 @@ def test_one_that_was_the_primary_meanwhile_and_stopped_is_compared_by_its_binar
     monkeypatch.setattr(here, "HandClient", Hand)
     monkeypatch.setattr(here, "peer_command", lambda _peer: ())
     peer = here.look_at_peer(types.SimpleNamespace(engine="mariadb", peer=types.SimpleNamespace(name="node-b", address="192.0.2.2")))
+    assert peer.fenced == ("grants",)
     local = Node("node-a", "", ServerState(state=RUNNING, engine="mariadb", read_only=True, gtid="0-11-100", lineage="one"))
     verdict = may_open(local, peer)
     assert (verdict.allowed, said in verdict.reason) == (opens, True), verdict

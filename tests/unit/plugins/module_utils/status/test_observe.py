@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ansible_collections.tandem.lemp.plugins.module_utils.fence.record import Record
 from ansible_collections.tandem.lemp.plugins.module_utils.status import observe
 
 STATS = """\
@@ -78,3 +79,13 @@ def test_file_jobs_with_one_that_is_damaged_and_one_that_never_ran(tmp_path: Pat
 def test_nobody_listening_is_an_answer() -> None:
     assert observe.health(1)["reason"] == "Connection refused"
     assert observe.web("/healthz", 1)["answers"] is False
+
+
+def test_fences_are_named_with_what_had_been_open(tmp_path: Path) -> None:
+    record = Record(tmp_path / "fence.json")
+    assert observe.fences(record) == {}
+    record.keep("read_only", {"was_open": True})
+    record.keep("atlas", {})
+    assert observe.fences(record) == {"atlas": False, "read_only": True}
+    (tmp_path / "fence.json").write_text("{", encoding="utf-8")
+    assert observe.fences(record) == {}

@@ -304,9 +304,36 @@ def test_what_atlas_does_not_use_is_said() -> None:
     assert how is State.DEGRADED
     assert found == [
         "node-b: 127.0.0.1:6446, to which Atlas sends writes, is offline."
-        " Mend: playbooks/unfence.yml -e node=node-a -e drivers=atlas,read_only.",
+        " Mend: playbooks/unfence.yml -e node=node-a -e drivers=atlas.",
         "node-b: 127.0.0.1:6448, to which Atlas sends reads, is down.",
     ]
+
+
+@pytest.mark.parametrize("fenced", ["node-a", "node-b"])
+def test_a_fence_is_taken_away_where_it_was_made(fenced: str) -> None:
+    """The other one is closed as well: there is no primary to be named."""
+    nodes = with_atlas(rw="offline")
+    nodes["node-a"]["health"]["said"]["database"]["role"] = "replica"
+    nodes[fenced]["fences"] = {"atlas": False, "read_only": True}
+    unfence = f"{fenced} is fenced by a person. To take that away: playbooks/unfence.yml -e node={fenced} -e drivers=atlas,read_only."
+    assert judged(nodes)[1][:2] == [
+        f"No database takes writes: pages can be read, not changed. {unfence}",
+        f"node-b: 127.0.0.1:6446, to which Atlas sends writes, is offline. {unfence}",
+    ]
+
+
+@pytest.mark.parametrize("fences", [{"read_only": False}, {"restore": True}, {}], ids=["a fenced standby", "a restore", "nobody"])
+def test_what_had_not_been_open_is_not_why_nobody_writes(fences: dict[str, bool]) -> None:
+    nodes = healthy()
+    nodes["node-a"]["health"]["said"]["database"]["role"] = "replica"
+    nodes["node-b"]["fences"] = fences
+    assert judged(nodes)[1][0].endswith("Mend: run playbooks/database.yml; it asks both and opens the right one.")
+
+
+def test_without_a_primary_and_a_record_atlas_is_set_online_on_its_own_node() -> None:
+    nodes = with_atlas(rw="offline")
+    nodes["node-a"]["health"]["said"]["database"]["role"] = "replica"
+    assert any(text.endswith("is offline. Mend: playbooks/unfence.yml -e node=node-b -e drivers=atlas.") for text in judged(nodes)[1])
 
 
 def test_no_fence_has_taken_a_reader_offline() -> None:
