@@ -97,7 +97,7 @@ def test_the_role_is_read_as_any_server_says_it(monkeypatch: pytest.MonkeyPatch,
         def __init__(self, _endpoint: Endpoint) -> None:
             pass
 
-        def __enter__(self) -> Answers:
+        def __enter__(self) -> object:
             return self
 
         def __exit__(self, *_error: object) -> None:
