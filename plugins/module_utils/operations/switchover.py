@@ -217,7 +217,7 @@ class Switchover:
                 Step("ahead", f"{old} connects to {new}", self._follow_ahead, self._follow_nobody),
                 Step("work", "Nothing long has begun meanwhile", self._look_again),
                 # Before what holds: taken back after it, when its writer, which is the proxy, serves again.
-                *self._with_atlas(Step("atlas-offline", "Every Atlas sends its writer nobody new, and writes are refused", self._atlas_offline, self._atlas_online)),
+                *self._with_atlas(Step("atlas-offline", "No Atlas sends new writes on: they are refused", self._atlas_offline, self._atlas_online)),
                 Step("prepare", "Get ready to hold new connections", self._prepare, self._let_through),
                 Step("hold", "Hold new connections on both nodes", self._hold),
                 Step("drain", "Let connections in flight end", self._drain),

@@ -37,7 +37,7 @@ def test_both_are_offline_before_anybody_is_held_and_back_when_the_new_one_takes
     assert {"atlas-offline", "atlas-online"} < {step["name"] for step in report.steps}
     planned = begin(make_world, atlas_offline=True)[1].rehearse().steps
     assert {step["name"] for step in planned} > {"atlas-offline", "atlas-online"}
-    assert any("writes are refused" in str(step) for step in planned)  # the plan that a person is asked about says so
+    assert any("new writes on: they are refused" in str(step) for step in planned)  # the plan that a person is asked about says so
 
 
 def test_one_that_does_not_answer_is_a_gate(make_world) -> None:
