@@ -33,7 +33,6 @@ _KILLED = 1.0
 _ATTACHED = 10.0
 _FOLLOWED = 0.5
 _COPIED = 7200.0
-_SILENT = 30.0
 
 
 class Errant(Refused):
@@ -44,13 +43,14 @@ class Errant(Refused):
 class Compared:
     """ahead: this server has all that the peer's has. extra: it has what the primary never had. None: not known.
 
-    applied: what is in this server's data. theirs: what is in the peer's, a moment later.
+    applied: what is in this server's data. theirs: what is in the peer's, a moment later. why: neither could be asked; for the log.
     """
 
     ahead: bool | None = None
     extra: bool | None = None
     applied: GtidSet | None = None
     theirs: GtidSet | None = None
+    why: str = ""
 
 
 class Acts:
@@ -83,10 +83,10 @@ class Acts:
                 self._executioner = self._greeted(self.node, same=False)
 
     @property
-    def silent(self) -> bool:
-        """For a while the hand of this node has not answered, or has spoken something else. From any thread."""
+    def silent(self) -> float:
+        """Seconds for which the hand of this node has not answered, or has spoken something else. From any thread."""
         since = self._silent_since
-        return since is not None and time.monotonic() - since >= _SILENT
+        return 0.0 if since is None else time.monotonic() - since
 
     def _greeted(self, name: str, same: bool = True) -> HandClient:
         """same: it has to be of this version. Any can close: a node in the middle of an upgrade must be able to."""
@@ -103,7 +103,7 @@ class Acts:
         ready = self._ready.pop(name, None)
         if ready is not None:
             try:
-                ready.greet()
+                ready.greet(same)
                 return ready
             except TandemError:
                 ready.close()
@@ -228,10 +228,13 @@ class Acts:
     def compare(self) -> Compared:
         """Both servers' transactions. Nothing is known of a pair of which one does not answer."""
         try:
-            with self._lent(self.node) as here, self._lent(self.peer) as there:
-                mine, theirs = _node(self.node, here.call("observe")), _node(self.peer, there.call("observe"))
-        except TandemError:
-            return Compared()
+            # The peer's first: where it is not there, the hand of this node stays ready.
+            with self._lent(self.peer) as there:
+                with self._lent(self.node) as here:
+                    mine = _node(self.node, here.call("observe"))
+                theirs = _node(self.peer, there.call("observe"))
+        except TandemError as error:
+            return Compared(why=str(error))
         if not (mine.server.running and theirs.server.running):
             return Compared()
         has = applied = mine.server.transactions
@@ -245,7 +248,7 @@ class Acts:
     @contextlib.contextmanager
     def _lent(self, name: str) -> t.Iterator[HandClient]:
         """A hand that only looks stays ready afterwards."""
-        hand = self._take(name)
+        hand = self._take(name, same=False)
         try:
             yield hand
         except BaseException:

@@ -78,6 +78,7 @@ class Agent:
         self._in_step_at: float | None = None
         self._peer_open_at = clock()  # the last beat that said that the peer's database may be open
         self._compared, self._compared_at = Compared(), 0.0
+        self._follows = False
         self._catching_up = CatchingUp()
         self._last_step = clock()
         self._said: dict[str, t.Any] = {}
@@ -161,6 +162,7 @@ class Agent:
 
     def _view(self, seen: Seen, now: float) -> View:
         self._catching_up.look(seen)
+        self._follows = seen.follows
         in_step = seen.up_to_date and self._catching_up.done
         if in_step:
             self._in_step_at = now
@@ -173,7 +175,7 @@ class Agent:
         said = self._said
         if said.get("order") and orders.standing(said, now, self._boot) is Order.NONE:
             self.forget_order()
-        if (self._order() is Order.REJOIN and in_step) or (self._order() is Order.OPEN and seen.database is Database.OPEN):
+        if (self._order() is Order.REJOIN and seen.up_to_date) or (self._order() is Order.OPEN and seen.database is Database.OPEN):
             self.forget_order()
         extra = True if self._errant else self._compared.extra
         return View(
@@ -379,7 +381,7 @@ class Agent:
     def _submit(self, action: Action, what: t.Callable[[], str]) -> None:
         self._failed = False
         self._doing = action
-        if action in (Action.REJOIN, Action.REPLACE):
+        if action is Action.REPLACE or (action is Action.REJOIN and not self._follows):
             self._catching_up.begin()
         self._job = self._operations.submit(self._run, action, what)
 
@@ -429,7 +431,8 @@ class Agent:
         if self._looking is not None and not self._looking.done():
             return
         peer_there = self._peer is not None and any(age is not None and age <= self.policy.contact_fresh for age in seen.heard.values())
-        if self.memory.state is State.OPERATION:
+        if self.memory.state is State.OPERATION and not seen.follows:
+            # What an operation has not interrupted is as it was: a primary that dies in one is followed.
             self._catching_up.begin()
         compared = self.memory.state in _COMPARED_IN or (self.memory.state is State.REPLICA and not self._catching_up.done)
         wanted = compared and seen.database is Database.CLOSED and peer_there
@@ -443,7 +446,9 @@ class Agent:
 
     def _compare(self) -> None:
         turn = self._catching_up.turn
-        self._compared = self._acts.compare()
+        before, self._compared = self._compared, self._acts.compare()
+        if self._compared.why not in ("", before.why):
+            LOG.warning("the nodes' data cannot be compared: %s", self._compared.why)
         self._compared_at = clock()
         self._catching_up.compared(turn, self._compared.applied, self._compared.theirs)
         if self._compared.extra is False:

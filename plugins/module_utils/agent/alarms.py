@@ -28,7 +28,7 @@ ALARMS: t.Mapping[str, tuple[str, str]] = {
     "database_stalled": ("warning", "the database is stalled: slow is not dead"),
     "alone": ("warning", "the primary goes on without a replica: commits wait for nobody"),
     "writes_wait_for_the_replica": ("warning", "commits wait for a replica that is away"),
-    "replica_not_in_step": ("warning", "the replica does not follow the primary: it cannot take over"),
+    "replica_not_in_step": ("warning", "the replica is not in step with the primary: it cannot take over"),
     "peer_agent_silent": ("warning", "the peer's machine answers, its agent does not"),
     "atlas_reader_away": ("warning", "Atlas reads from the primary: its reader is not up"),
     "atlas_altered": ("warning", "the backends or accounts of Atlas are not those that were configured"),

@@ -20,6 +20,10 @@ _WAITING = frozenset(
     {State.STARTING, State.CLOSED, State.ISOLATED, State.REPLICA, State.REJOINING, State.DIVERGED, State.PAUSED, State.CLAIMING}
 )
 
+# Seconds.
+_HANDS_SILENT = 30.0
+_STUCK_EVERY = 60.0
+
 
 @dataclass(frozen=True)
 class Facts(Own, Persons):
@@ -216,14 +220,14 @@ class Facts(Own, Persons):
     @cached_property
     def preconditions(self) -> list[Blocker]:
         """What every automatic promotion of this node needs."""
-        term = self.memory.term
+        term, silent = self.memory.term, self.view.hands_silent
         rows = [
             ("policy", self.policy.failover, AUTOMATIC, self.policy.failover == AUTOMATIC),
             ("pause", "paused" if self.paused else "none", "none", not self.paused),
             ("operation", self.view.running.value, "none", self.view.running in (Running.NONE, Running.FAILED)),
             ("last promotion", "failed" if self.failed_lately else "none that failed", f"none that failed within {self.policy.promote_again:g} s",
              not self.failed_lately),
-            ("own hands", "do not answer" if self.view.hands_silent else "answer", "answer", not self.view.hands_silent),
+            ("own hands", f"do not answer for {silent:.0f} s" if silent else "answer", "answer", silent < _HANDS_SILENT),
             ("own database", self.view.database.value, Database.CLOSED.value, self.database_closed),
             ("complete", f"term {term.epoch}: {term.writer or 'nobody'}{' alone' if term.solo else ''}",
              "every acknowledged write is here", self.complete),
@@ -413,10 +417,12 @@ class Facts(Own, Persons):
 
     @cached_property
     def rejoin_due(self) -> bool:
-        """At once, and again while it does not follow. One that follows is only behind: once, after a while, and then it is left to catch up."""
+        """At once, and again while it does not follow. One that follows is only behind: it is left to catch up, but for a look now and then."""
         tried = self.memory.tried_at
-        waited = self.view.now - (self.memory.since if tried is None else tried) >= self.policy.rejoin_every
-        due = (waited and tried is None) if self.view.follows else (waited or tried is None)
+        waited = self.view.now - (self.memory.since if tried is None else tried)
+        again = waited >= self.policy.rejoin_every
+        # One that follows may be stuck in what was there before; that is looked for now and then, and costs nothing where it is not.
+        due = (again if tried is None else waited >= _STUCK_EVERY) if self.view.follows else (again or tried is None)
         return self.peer_open and self.peer.database is Database.OPEN and not self.view.in_step and due and self.view.running in (Running.NONE, Running.FAILED)
 
     @cached_property

@@ -28,6 +28,8 @@ from .table import Effect, Row, choose
 
 STAY = "stay"
 UNKEPT = "memory_not_kept"
+# Seconds: site.yml brings a new daemon some minutes before its hand.
+_HANDS_MAY_BE_SILENT = 300.0
 CLOSING = frozenset({Action.CLOSE_SELF, Action.KILL_SELF, Action.KEEP_ADDRESSES_AWAY})
 
 
@@ -343,14 +345,14 @@ def _alarms(facts: Facts, rule: str) -> tuple[str, ...]:
     waits = memory.state is State.ALONE and facts.commits_wait and waited >= policy.alone_after
     in_vain = view.now - (view.now if memory.unacknowledged_since is None else memory.unacknowledged_since)
     waits = waits or (memory.state is State.OPERATION and facts.database_open and facts.commits_wait and in_vain >= policy.alarm_after)
-    mute = memory.mute_since is not None and view.now - memory.mute_since >= policy.promote_after
+    mute = memory.mute_since is not None and view.now - memory.mute_since >= policy.alarm_after
     manual = policy.failover != AUTOMATIC and memory.state is State.REPLICA
     rows = [
         ("manual_failover_needed", manual and (facts.peer.takeover or dead)),
         ("database_stalled", facts.stalled_too_long),
         ("peer_agent_silent", mute or (not facts.heard and view.knock is True and facts.silence >= policy.promote_after)),
         ("replica_not_in_step", memory.apart_since is not None and view.now - memory.apart_since >= 2 * policy.alarm_after),
-        ("hands_silent", view.hands_silent),
+        ("hands_silent", view.hands_silent >= _HANDS_MAY_BE_SILENT),
         # While a play gives both another one, the one node is a little ahead of the other.
         ("policies_differ", memory.differ_since is not None and view.now - memory.differ_since >= policy.alarm_after),
         ("diverged", memory.state is State.DIVERGED),

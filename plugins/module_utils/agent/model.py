@@ -170,7 +170,7 @@ class View:
     both_masters: bool = False  # keepalived holds the addresses on both nodes, and that has lasted
     frozen: bool = False  # this process has just stood still for longer than evidence_fresh
     held: bool = False  # a fence or a restore holds this node, and no operation works on it
-    hands_silent: bool = False  # the hand of this node has not answered for a while
+    hands_silent: float = 0.0  # seconds for which the hand of this node has not answered
     went_alone: bool = False  # the last GO_ALONE of this life of the daemon has succeeded
     follows: bool = False  # both threads of its replication from the peer run, however far behind it is
     unanswered: bool = False  # commits wait for a replica, and none has been answered for a while

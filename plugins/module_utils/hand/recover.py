@@ -27,6 +27,8 @@ FINISHED = "finished"
 CLOSED = "left closed"
 _FAILOVER = "failover"
 _HOLDS = ("prepare_hold", "hold")
+# Seconds. The old primary recovers at the same time, and may follow already.
+_FOLLOWED = 1.0
 
 
 class Node(t.Protocol):
@@ -44,6 +46,7 @@ class Node(t.Protocol):
     def watch_again(self, seconds: float = 5) -> None: ...
     def peer_open(self) -> bool | None: ...
     def resume_replication(self) -> None: ...
+    def followed(self, seconds: float) -> bool: ...
     def run_events(self, before: dict[str, str] | None = None) -> list[str]: ...
     def start_unit(self) -> None: ...
     def atlas_online(self, addresses: list[str]) -> None: ...
@@ -202,6 +205,10 @@ def _forward(journal: Journal, node: Node, name: str, say: t.Callable[[str], Non
         _tell_proxy(say, node.watch_again)
     if name == request["new"] and outcome == FINISHED:
         try:
+            # What is changed waits for a replica, except after a failover; and whoever waits here keeps the agent from going on alone.
+            if request.get("kind") != _FAILOVER and not node.followed(_FOLLOWED):
+                say("scheduled events do not run yet: the other node does not follow; playbooks/database.yml lets them run")
+                return outcome
             say(f"scheduled events: {', '.join(node.run_events(journal.scheduled)) or 'there are none'}")
         except TandemError as error:
             say(f"scheduled events do not run yet: {error}")

@@ -72,7 +72,8 @@ def rejoin(
     errant = _errant(local, source, here, there)
     if not errant:
         outcome = attach(local, source, "auto" if replace or here.virgin else ASK, dry_run=dry_run)
-        way = COPY if copies(source) in outcome.actions and not here.virgin else ATTACH
+        copied = any(action.startswith(copies(source)) for action in outcome.actions)
+        way = COPY if copied and not here.virgin else ATTACH
         rejoined = Rejoined(way, outcome.reason, actions=[*actions, *outcome.actions], warnings=outcome.warnings)
     else:
         rejoined = Rejoined(

@@ -508,7 +508,7 @@ def test_a_replica_that_acknowledges_and_applies_nothing_is_told() -> None:
 @pytest.mark.parametrize("knock", [True, None])
 def test_beats_without_an_agent_in_them_are_told(knock: bool | None) -> None:
     """The daemon beats on where its agent could not start."""
-    memory = Memory(State.PRIMARY, 10.0, Term(3, A, True), sealed=True, started=0.0, stepped=99.9, mute_since=97.0)
+    memory = Memory(State.PRIMARY, 10.0, Term(3, A, True), sealed=True, started=0.0, stepped=99.9, mute_since=60.0)
     view = View(now=100.0, database=Database.OPEN, heard={"inside": 0.1, "outside": None}, knock=knock, gateway=0.1)
     assert "peer_agent_silent" in step(Policy(A, B), memory, view).alarms
     assert "peer_agent_silent" not in step(Policy(A, B), replace(memory, mute_since=99.0), view).alarms

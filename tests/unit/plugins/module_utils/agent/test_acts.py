@@ -131,7 +131,7 @@ def test_hands_that_do_not_answer_are_noticed(acts: Acts, monkeypatch: pytest.Mo
     assert not acts.silent
     now += 31
     acts.warm(peer=False)
-    assert acts.silent
+    assert acts.silent == 31
     monkeypatch.setattr(client, "PROTOCOL", client.PROTOCOL - 1)
     acts.warm(peer=False)
     assert not acts.silent

@@ -52,7 +52,7 @@ class Acts:
         self.closes.set()
         self.error: Exception | None = None
         self.compared = SAME
-        self.silent = False
+        self.silent = 0.0
 
     def _do(self, what: str) -> str:
         self.wait.wait(10)
@@ -154,11 +154,13 @@ def test_the_first_words_of_a_daemon_that_was_started_again_may_echo_nothing(age
 
 def test_a_node_whose_hands_do_not_answer_is_not_able_and_says_so(agent: Agent, acts: Acts) -> None:
     be_replica(agent)
-    acts.silent = True
-    told(agent, PRIMARY)
-    agent.step(REPLICA)
-    assert not agent.says()["able"] and agent.status()["alarms"] == ["hands_silent"]
-    acts.silent = False
+    for seconds, alarms in ((40.0, []), (400.0, ["hands_silent"])):
+        # site.yml brings a daemon some minutes before its hand.
+        acts.silent = seconds
+        told(agent, PRIMARY)
+        agent.step(REPLICA)
+        assert not agent.says()["able"] and agent.status()["alarms"] == alarms
+    acts.silent = 0.0
     told(agent, PRIMARY)
     agent.step(REPLICA)
     assert agent.says()["able"] and agent.status()["alarms"] == []
@@ -451,7 +453,12 @@ def test_a_lag_of_nothing_is_not_believed_of_a_replica_that_has_just_begun(agent
     # The primary goes on writing: what it had when this began is what counts.
     go_on(REPLICA, 4, "0-1-5000", "0-1-9000")
     assert agent.memory.state is State.REPLICA
+    # One that follows is not begun anew: under constant writes what it has to have would run away from it.
+    agent._submit(Action.REJOIN, acts.rejoin)
+    wait(lambda: agent._job is not None and agent._job.done())
+    assert agent._catching_up.done
     # Following anew begins anew.
+    agent._follows = False
     agent.memory = replace(agent.memory, state=State.REJOINING, since=now, tried_at=None)
     agent._submit(Action.REJOIN, acts.rejoin)
     wait(lambda: agent._job is not None and agent._job.done())
@@ -468,6 +475,16 @@ def test_one_that_did_not_follow_begins_anew(agent: Agent, acts: Acts, database:
     acts.compared = Compared()
     agent.step(replace(REPLICA, database=database, follows_peer=False, replicates=False, lag=None))
     assert not agent.step(REPLICA).said.in_step
+
+
+def test_an_operation_that_interrupts_nothing_leaves_a_replica_in_step(agent: Agent, acts: Acts) -> None:
+    """A primary that dies in an operation cannot be compared with any more, and has to be followed all the same."""
+    be_replica(agent)
+    agent.memory, acts.compared = replace(agent.memory, state=State.OPERATION), Compared()
+    agent._look(REPLICA, module.clock())
+    assert agent._catching_up.done
+    agent._look(replace(REPLICA, follows_peer=False, replicates=False, lag=None), module.clock())
+    assert not agent._catching_up.done
 
 
 @pytest.mark.parametrize("solo", [True, False])
