@@ -21,19 +21,34 @@ EVERY = 0.05
 
 
 class Standstill:
-    """Used in a with statement. ``longest``: seconds, the longest time in which this process did not run although it should have."""
+    """Used in a with statement: how long this process did not run although it should have."""
 
-    def __init__(self) -> None:
-        self.longest = 0.0
+    def __init__(self, every: float = EVERY, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._every, self._clock = every, clock
+        self._gaps: list[tuple[float, float]] = []  # when it ended, seconds
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="standstill", daemon=True)
 
     def _run(self) -> None:
-        last = time.monotonic()
-        while not self._end.wait(EVERY):
-            now = time.monotonic()
-            self.longest, last = max(self.longest, now - last - EVERY), now
-        self.longest = max(self.longest, time.monotonic() - last - EVERY)
+        last, ends = self._clock(), False
+        while not ends:
+            ends = self._end.wait(self._every)
+            now = self._clock()
+            self._gaps.append((now, now - last - self._every))
+            # Only one that is longer than all after it can ever be the longest.
+            while len(self._gaps) > 1 and self._gaps[-2][1] <= self._gaps[-1][1]:
+                del self._gaps[-2]
+            last = now
+
+    @property
+    def longest(self) -> float:
+        """Seconds, of all the time. When the statement has ended."""
+        return max(0.0, *(seconds for _at, seconds in self._gaps))
+
+    def lately(self, within: float) -> float:
+        """Seconds: the longest that ended so many seconds before the statement did, or later."""
+        end = self._gaps[-1][0]
+        return max(0.0, *(seconds for at, seconds in self._gaps if end - at <= within))
 
     def __enter__(self) -> Standstill:
         self._thread.start()

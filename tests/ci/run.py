@@ -24,6 +24,8 @@ LOGS = ROOT / ".cache" / "test"
 SHOWN_OF_A_FAILURE = 60
 STOOD_STILL = 1.0
 """Seconds for which the machine must stand still before a pair may give its addresses away: four adverts."""
+JUST_NOW = 30.0
+"""Seconds before a command failed: what stood still earlier, in a command that takes minutes, is not why."""
 NO_REPEAT_AFTER = 3300.0
 """Seconds from the beginning: a run must end in 90 minutes."""
 BEGAN = time.monotonic()
@@ -40,12 +42,12 @@ class Result:
 
 
 def run_command(command: stages.Command, output: IO[str]) -> tuple[int, float]:
-    """Its status, and for how long the machine stood still meanwhile, in seconds."""
+    """Its status, and for how long the machine stood still just before it ended, in seconds."""
     print(f"$ {' '.join(command.argv)}", file=output, flush=True)
     env = os.environ | command.env
     with Standstill() as still:
         done = subprocess.run(command.argv, cwd=command.cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
-    return done.returncode, still.longest
+    return done.returncode, still.lately(JUST_NOW)
 
 
 def run_stage(stage: stages.Stage, fast: bool) -> Result:
@@ -64,7 +66,7 @@ def run_stage(stage: stages.Stage, fast: bool) -> Result:
         for command in commands:
             status, still = run_command(command, output)
             if status != 0 and stage.lab and still >= STOOD_STILL and time.monotonic() - BEGAN < NO_REPEAT_AFTER:
-                remark = f"{command.name} tried twice: the machine stood still for {still:.1f} s while it failed"
+                remark = f"{command.name} tried twice: the machine stood still for {still:.1f} s just before it failed"
                 print(f"[test] {stage.name}: {remark}", flush=True)
                 print(f"=> {remark}", file=output, flush=True)
                 status, _still = run_command(command, output)

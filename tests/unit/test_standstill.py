@@ -10,6 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from standstill import Standstill
+
 TESTS = Path(__file__).resolve().parents[1]
 HOOK = f"import sys\nsys.path.insert(0, {str(TESTS)!r})\nfrom standstill import repeating\npytest_runtest_protocol = repeating(0.3)\n"
 TRIED = """
@@ -74,3 +77,16 @@ def test_one_that_failed_while_the_machine_ran_is_not_repeated(tmp_path: Path) -
         and "FAILED test_tried.py::test_never - AssertionError: assert 2 == 3" in said
     ), said
     assert said.count("so it is tried again") == 2, said
+
+
+@pytest.mark.parametrize(("gaps", "longest", "lately"), [([0.0, 3.0, 0.2, 1.0, 0.0], 3.0, 1.0), ([0.0, 0.1], 0.1, 0.1), ([-0.001], 0.0, 0.0)])
+def test_what_stood_still_long_before_the_end_is_told_apart(monkeypatch: pytest.MonkeyPatch, gaps: list[float], longest: float, lately: float) -> None:
+    """One look every 10 s."""
+    times = [1000.0]
+    for gap in gaps:
+        times.append(times[-1] + 10.0 + gap)
+    clock, ends = iter(times), iter([False] * (len(gaps) - 1) + [True])
+    still = Standstill(10.0, lambda: next(clock, 0.0))
+    monkeypatch.setattr(still._end, "wait", lambda _seconds: next(ends, True))
+    still._run()
+    assert (round(still.longest, 3), round(still.lately(25.0), 3)) == (longest, lately)

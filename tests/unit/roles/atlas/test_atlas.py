@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -333,7 +332,6 @@ def users(port: int) -> dict[str, Any]:
     return {"atlas_proxy_port": port, "__atlas_clients": found, "free": holds(look["until"], __atlas_clients=found)}
 
 
-@pytest.mark.skipif(shutil.which("ss") is None, reason="there is no ss")
 def test_who_connects_for_each_statement_uses_atlas_between_two_of_them() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
